@@ -1,0 +1,1 @@
+"""Record episodes, ask questions of them, look at the answers."""

@@ -1,0 +1,279 @@
+"""Catalog: which event files are live at which store version. SQLite; the one truth that readers go by."""
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
+from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.schema import SCHEMA_VERSION
+
+_LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
+
+_TABLES = """
+CREATE TABLE versions (
+    version INTEGER PRIMARY KEY,
+    committed_at TEXT NOT NULL,
+    commit_id TEXT NOT NULL
+);
+CREATE TABLE files (
+    file_id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,              -- below events_parquet, with forward slashes
+    doc_type TEXT NOT NULL,
+    date TEXT NOT NULL,                     -- UTC day of every ts in it
+    n_rows INTEGER NOT NULL,
+    n_bytes INTEGER NOT NULL,
+    ts_min INTEGER NOT NULL,                -- microseconds since 1970, UTC
+    ts_max INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    added INTEGER NOT NULL REFERENCES versions,
+    removed INTEGER REFERENCES versions     -- NULL while live
+);
+CREATE INDEX files_removed ON files (removed);
+CREATE TABLE file_games (                   -- which files hold events of a game
+    game_id TEXT NOT NULL,
+    file_id INTEGER NOT NULL REFERENCES files,
+    PRIMARY KEY (game_id, file_id)
+) WITHOUT ROWID;
+CREATE TABLE file_sessions (                -- which files hold events of a session
+    session_id TEXT NOT NULL,
+    file_id INTEGER NOT NULL REFERENCES files,
+    seq_min INTEGER NOT NULL,
+    seq_max INTEGER NOT NULL,
+    PRIMARY KEY (session_id, file_id)
+) WITHOUT ROWID;
+CREATE TABLE identities (                   -- stored (session_id, seq): first, first + step, ..., last
+    session_id TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    PRIMARY KEY (session_id, first)
+) WITHOUT ROWID;
+CREATE TABLE complete_games (               -- a complete game is stored once, whichever way it comes
+    game_id TEXT PRIMARY KEY,
+    content TEXT NOT NULL                   -- SHA-256 of its canonical JSON
+) WITHOUT ROWID;
+CREATE TABLE rejects (                      -- files in manifests/rejects, whole once they are named here
+    name TEXT PRIMARY KEY,
+    n_rejected INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """One event file of the store."""
+
+    file_id: int
+    path: Path
+    doc_type: str
+    date: str
+    n_rows: int
+    n_bytes: int
+    ts_min: int
+    ts_max: int
+    sha256: str
+
+
+class Catalog:
+    """The catalog of one store; each thread should have its own."""
+
+    def __init__(self, paths: EventStorePaths, *, create: bool = False) -> None:
+        self.paths = paths
+        file = paths.catalog_file
+        if create:
+            paths.ensure_directories()
+        elif not file.exists():
+            raise NoCatalog(f"there is no store at {paths.data_dir}: {file} is missing")
+        try:
+            self._db = sqlite3.connect(file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous = FULL")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                self._create()
+            (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from error
+        if mode != "wal":
+            raise VectraError(
+                f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
+                "network home, cannot share memory; put the store on a local disk with --data-dir or $RUGS_DATA_DIR"
+            )
+
+    def _create(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        with self.transaction():
+            # Another process may have been first while this one waited for the lock.
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute("PRAGMA user_version = 1")
+        version_file = self.paths.manifests_dir / "schema_version.json"
+        if not version_file.exists():
+            version_file.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n", encoding="utf-8")
+
+    def _explained(self, error: sqlite3.DatabaseError) -> VectraError:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            return VectraError(
+                f"another process has held the catalog {self.paths.catalog_file} for {_LOCK_SECONDS:.0f} s; "
+                "wait for it to end, then try again"
+            )
+        if "not a database" in text or "malformed" in text:
+            return CorruptStore(f"the catalog {self.paths.catalog_file} is damaged: {text}")
+        return VectraError(f"cannot use the catalog {self.paths.catalog_file}: {text}")
+
+    def close(self) -> None:
+        """Give the SQLite file back."""
+        self._db.close()
+
+    def __enter__(self) -> "Catalog":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done inside becomes durable together, or not at all; one at a time in all processes."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from error
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            raise
+
+    # What a reader asks
+
+    def version(self) -> int:
+        """The newest store version; 0 before the first commit."""
+        (version,) = self._db.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
+        return int(version)
+
+    def check_version(self, version: int) -> None:
+        """Raise where ``version`` is none that can be read."""
+        newest = self.version()
+        if not 0 <= version <= newest:
+            raise VectraError(f"the store at {self.paths.data_dir} has no version {version}; it has 0 to {newest}")
+        if version and not self._db.execute("SELECT 1 FROM versions WHERE version = ?", (version,)).fetchone():
+            raise VersionVacuumed(f"version {version} of the store at {self.paths.data_dir} was vacuumed")
+
+    def live_files(self, version: int, *, game_ids: Sequence[str] | None = None) -> list[LiveFile]:
+        """The files of ``version``, or only those with events of these games, in the order they were added."""
+        sql = (
+            "SELECT file_id, path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256 FROM files "
+            "WHERE added <= ?1 AND (removed IS NULL OR removed > ?1)"
+        )
+        if game_ids is not None:
+            sql += " AND file_id IN (SELECT file_id FROM file_games WHERE game_id IN (SELECT value FROM json_each(?2)))"
+        parameters = (version,) if game_ids is None else (version, json.dumps(list(game_ids)))
+        root = self.paths.events_parquet_dir
+        return [
+            LiveFile(file_id, root / path, *rest)
+            for file_id, path, *rest in self._db.execute(sql + " ORDER BY file_id", parameters)
+        ]
+
+    def game_ids(self, version: int) -> list[str]:
+        """Every game that an event of ``version`` names, sorted."""
+        rows = self._db.execute(
+            "SELECT DISTINCT game_id FROM file_games JOIN files USING (file_id) "
+            "WHERE added <= ?1 AND (removed IS NULL OR removed > ?1) ORDER BY game_id",
+            (version,),
+        )
+        return [game_id for (game_id,) in rows]
+
+    def n_rejected(self) -> int:
+        """How many events and lines were refused so far."""
+        (total,) = self._db.execute("SELECT coalesce(sum(n_rejected), 0) FROM rejects").fetchone()
+        return int(total)
+
+    # What a commit asks and tells, inside a transaction
+
+    def stored_runs(self, session_id: str, low: int, high: int) -> list[tuple[int, int, int]]:
+        """The (first, last, step) of stored seqs that may meet ``low ... high``."""
+        return self._db.execute(
+            "SELECT first, last, step FROM identities WHERE session_id = ? AND first <= ? AND last >= ?",
+            (session_id, high, low),
+        ).fetchall()
+
+    def files_of_session(self, session_id: str, low: int, high: int) -> list[tuple[Path, str]]:
+        """The live files (path, doc_type) that may hold the seqs ``low ... high`` of a session."""
+        rows = self._db.execute(
+            "SELECT path, doc_type FROM file_sessions JOIN files USING (file_id) "
+            "WHERE session_id = ? AND seq_min <= ? AND seq_max >= ? AND removed IS NULL",
+            (session_id, high, low),
+        )
+        return [(self.paths.events_parquet_dir / path, doc_type) for path, doc_type in rows]
+
+    def highest_seq(self, session_id: str) -> int | None:
+        """The highest stored seq of a session, None for a new one."""
+        (last,) = self._db.execute("SELECT max(last) FROM identities WHERE session_id = ?", (session_id,)).fetchone()
+        return last  # type: ignore[no-any-return]
+
+    def complete_game(self, game_id: str) -> str | None:
+        """The content hash of the stored complete game, if there is one."""
+        row = self._db.execute("SELECT content FROM complete_games WHERE game_id = ?", (game_id,)).fetchone()
+        return row[0] if row else None
+
+    def add_version(self, commit_id: str) -> int:
+        """Open the next store version."""
+        version = self.version() + 1
+        committed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, committed_at, commit_id))
+        return version
+
+    def add_file(
+        self,
+        row: dict[str, Any],
+        games: Iterable[str],
+        sessions: Iterable[tuple[str, int, int]],
+    ) -> None:
+        """Make a file live: its ``files`` row, the games in it and the (session_id, lowest, highest seq) in it."""
+        file_id = self._db.execute(
+            "INSERT INTO files (path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256, added) "
+            "VALUES (:path, :doc_type, :date, :n_rows, :n_bytes, :ts_min, :ts_max, :sha256, :added)",
+            row,
+        ).lastrowid
+        self._db.executemany("INSERT INTO file_games VALUES (?, ?)", ((game, file_id) for game in games))
+        self._db.executemany(
+            "INSERT INTO file_sessions VALUES (?, ?, ?, ?)",
+            ((session, file_id, low, high) for session, low, high in sessions),
+        )
+
+    def add_run(self, session_id: str, first: int, last: int, step: int) -> None:
+        """Remember the identities of newly stored rows; a run that goes on from an older one lengthens it."""
+        before = self._db.execute(
+            "SELECT first, last, step FROM identities WHERE session_id = ? AND first < ? ORDER BY first DESC LIMIT 1",
+            (session_id, first),
+        ).fetchone()
+        if before is not None:
+            gap = first - before[1]
+            if gap > 0 and (before[0] == before[1] or before[2] == gap) and (first == last or step == gap):
+                self._db.execute(
+                    "UPDATE identities SET last = ?, step = ? WHERE session_id = ? AND first = ?",
+                    (last, gap, session_id, before[0]),
+                )
+                return
+        self._db.execute("INSERT INTO identities VALUES (?, ?, ?, ?)", (session_id, first, last, step))
+
+    def add_complete_game(self, game_id: str, content: str) -> None:
+        """Remember that this game is stored."""
+        self._db.execute("INSERT INTO complete_games VALUES (?, ?)", (game_id, content))
+
+    def add_rejects(self, name: str, n_rejected: int) -> None:
+        """Count the lines of a finished file of rejects."""
+        self._db.execute("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+class NoCatalog(VectraError):
+    """There is no store here yet."""

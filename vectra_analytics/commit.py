@@ -1,0 +1,282 @@
+"""commit: a batch of rows becomes one store version, across all partitions, or nothing does."""
+
+import contextlib
+import hashlib
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.parquet import sync_folder, write_atomically
+from vectra_analytics.rejects import Reject, keep_rejects
+from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
+
+_IDENTITY = ["session_id", "seq"]
+_DAY = 86_400_000_000  # microseconds
+_SHIFT = 1_000_000  # days
+_LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
+
+
+@dataclass(slots=True)
+class Commit:
+    """What became of a batch."""
+
+    version: int | None = None  # None where no row was new
+    files: list[Path] = field(default_factory=list)
+    n_stored: int = 0
+    duplicates: list[int] = field(default_factory=list)  # rows of the batch that were stored before
+    conflicts: dict[int, str] = field(default_factory=dict)  # rows refused, with the reason
+
+
+def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) -> Commit:
+    """Store the rows of ``batch`` that are new, durably, and tell what became of the others.
+
+    Parameters
+    ----------
+    batch
+        Rows of :data:`vectra_analytics.schema.BATCH_SCHEMA`.
+    keep_conflicts
+        Write refused rows to ``manifests/rejects`` in the same transaction. An importer, which knows their
+        file and line, does it itself.
+    """
+    outcome = Commit()
+    commit_id = uuid.uuid4().hex
+    written: list[Path] = []
+    try:
+        with catalog.transaction():
+            new = _new_rows(catalog, batch, outcome)
+            if outcome.conflicts and keep_conflicts:
+                keep_rejects(catalog, commit_id, list(_as_rejects(batch, outcome.conflicts)))
+            if new.num_rows:
+                outcome.version = catalog.add_version(commit_id)
+                _store(catalog, new, outcome.version, commit_id, written)
+    except sqlite3.Error:
+        # SQLite may fail after the transaction was durable: the files stay, and where it was not
+        # durable no reader sees them.
+        raise
+    except BaseException:
+        for path in written:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    outcome.files = written
+    outcome.n_stored = new.num_rows
+    return outcome
+
+
+def _store(catalog: Catalog, new: pa.Table, version: int, commit_id: str, written: list[Path]) -> None:
+    partitions = list(_partitions(new))
+    folders: set[Path] = set()
+    for doc_type, date, rows in partitions:
+        folder = catalog.paths.parquet_partition_dir(doc_type, date)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folders.update((folder.parent, folder.parent.parent))
+        folders.add(folder)
+        times = rows["ts"].cast(pa.int64())
+        first, last = pc.min(times).as_py(), pc.max(times).as_py()
+        began = datetime.fromtimestamp(first / 1e6, UTC).strftime("%H%M%S")
+        path = folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet"
+        written.append(path)
+        footer = {
+            "schema_version": SCHEMA_VERSION,
+            "commit_id": commit_id,
+            "store_version": str(version),
+            "commit_files": str(len(partitions)),
+            "replaces": "[]",
+        }
+        file = write_atomically(rows, path, footer)
+        row = {
+            "path": path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
+            "doc_type": doc_type,
+            "date": date,
+            "n_rows": rows.num_rows,
+            "n_bytes": file.n_bytes,
+            "ts_min": first,
+            "ts_max": last,
+            "sha256": file.sha256,
+            "added": version,
+        }
+        games = [game for game in pc.unique(rows["game_id"]).to_pylist() if game is not None]
+        sessions = rows.group_by("session_id").aggregate([("seq", "min"), ("seq", "max")])
+        catalog.add_file(
+            row, games, zip(*(sessions[name].to_pylist() for name in ("session_id", "seq_min", "seq_max")), strict=True)
+        )
+    for folder in folders:
+        sync_folder(folder)
+    for session_id, seqs in _by_session(new).items():
+        for run in _runs(sorted(seqs)):
+            catalog.add_run(session_id, *run)
+
+
+def _partitions(rows: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
+    """The rows by doc_type and UTC day, each part in the columns and types of a file."""
+    # Integer division rounds towards 0, so times before 1970 are moved above it first.
+    days = pc.subtract(pc.divide(pc.add(rows["ts"].cast(pa.int64()), _SHIFT * _DAY), _DAY), _SHIFT)
+    keyed = rows.append_column("_day", days)
+    keys = keyed.group_by(["doc_type", "_day"]).aggregate([]).to_pylist()
+    for key in sorted(keys, key=lambda key: (key["doc_type"], key["_day"])):
+        part = rows
+        if len(keys) > 1:
+            part = rows.filter(
+                pc.and_(pc.equal(keyed["doc_type"], key["doc_type"]), pc.equal(keyed["_day"], key["_day"]))
+            )
+        date = datetime.fromtimestamp(key["_day"] * 86_400, UTC).strftime("%Y-%m-%d")
+        yield key["doc_type"], date, part.select(EVENT_SCHEMA.names).combine_chunks()
+
+
+def _new_rows(catalog: Catalog, batch: pa.Table, outcome: Commit) -> pa.Table:
+    """The rows whose identity, and game if they are complete games, the store does not have."""
+    known, repeated, first_of = _known_and_repeated(catalog, batch)
+    if known:
+        low, high = _bounds(batch, known)
+        stored = _read_stored(catalog, {s: (low[s], high[s]) for s in low})
+        _judge(batch, known, stored, outcome, "is stored already with other content")
+    if repeated:
+        firsts = _frame(_take(batch, [first_of[row] for row in repeated])).unique(_IDENTITY)
+        _judge(batch, repeated, firsts, outcome, "came before in the same batch with other content")
+    _judge_complete_games(catalog, batch, outcome)
+    refused = set(outcome.duplicates) | outcome.conflicts.keys()
+    if not refused:
+        return batch
+    return _take(batch, [row for row in range(batch.num_rows) if row not in refused])
+
+
+def _take(batch: pa.Table, rows: list[int]) -> pa.Table:
+    return batch.take(pa.array(rows, pa.int64()))
+
+
+def _by_session(batch: pa.Table) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for session_id, seq in zip(batch["session_id"].to_pylist(), batch["seq"].to_pylist(), strict=True):
+        found.setdefault(session_id, []).append(seq)
+    return found
+
+
+def _known_and_repeated(catalog: Catalog, batch: pa.Table) -> tuple[list[int], list[int], dict[int, int]]:
+    """Rows stored before; rows that repeat an identity of this batch; and the first row of each of those."""
+    known_seqs: dict[str, set[int]] = {}
+    has_repeats = False
+    for session_id, seqs in _by_session(batch).items():
+        has_repeats |= len(set(seqs)) != len(seqs)
+        runs = catalog.stored_runs(session_id, min(seqs), max(seqs))
+        known = {seq for first, last, step in runs for seq in seqs if first <= seq <= last and not (seq - first) % step}
+        if known:
+            known_seqs[session_id] = known
+    if not known_seqs and not has_repeats:
+        return [], [], {}
+    stored_before: list[int] = []
+    repeats: list[int] = []
+    firsts: dict[tuple[str, int], int] = {}
+    first_of: dict[int, int] = {}
+    sessions, seqs = batch["session_id"].to_pylist(), batch["seq"].to_pylist()
+    for row, identity in enumerate(zip(sessions, seqs, strict=True)):
+        if identity[1] in known_seqs.get(identity[0], ()):
+            stored_before.append(row)
+        elif firsts.setdefault(identity, row) != row:
+            repeats.append(row)
+            first_of[row] = firsts[identity]
+    return stored_before, repeats, first_of
+
+
+def _bounds(batch: pa.Table, rows: list[int]) -> tuple[dict[str, int], dict[str, int]]:
+    seqs = _by_session(_take(batch, rows))
+    return {s: min(found) for s, found in seqs.items()}, {s: max(found) for s, found in seqs.items()}
+
+
+def _read_stored(catalog: Catalog, wanted: dict[str, tuple[int, int]]) -> pl.DataFrame:
+    """The stored rows of these sessions between these seqs."""
+    files: dict[tuple[Path, str], list[str]] = {}
+    for session_id, (low, high) in wanted.items():
+        for file in catalog.files_of_session(session_id, low, high):
+            files.setdefault(file, []).append(session_id)
+    frames = []
+    for (path, doc_type), sessions in files.items():
+        table = pq.read_table(path, filters=[("session_id", "in", sessions)], partitioning=None)
+        frames.append(_frame(table.add_column(0, BATCH_SCHEMA.field(0), pa.array([doc_type] * table.num_rows))))
+    return pl.concat(frames)
+
+
+def _frame(rows: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(rows.select(BATCH_SCHEMA.names))
+    assert isinstance(frame, pl.DataFrame)
+    return frame.cast(dict.fromkeys(_LABELS, pl.String()))
+
+
+def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit, why: str) -> None:
+    """Sort ``rows``, whose identities are all in ``kept``, into duplicates and conflicts."""
+    content = [name for name in BATCH_SCHEMA.names if name not in _IDENTITY]
+    again = _frame(_take(batch, rows)).with_columns(_row=pl.Series(rows, dtype=pl.Int64))
+    paired = again.join(kept, on=_IDENTITY, how="left", suffix="_kept", maintain_order="left")
+    same = paired.select(
+        "_row", "session_id", "seq", same=pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c}_kept")) for c in content)
+    )
+    for row, session_id, seq, is_same in same.iter_rows():
+        if is_same:
+            outcome.duplicates.append(row)
+        else:
+            outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
+
+
+def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) -> None:
+    """A game's whole story is stored once, under whatever identity it came first."""
+    is_complete = pc.and_(pc.equal(batch["doc_type"], "complete_game"), pc.is_valid(batch["game_id"]))
+    rows = pc.indices_nonzero(is_complete.combine_chunks()).to_pylist()
+    refused = set(outcome.duplicates) | outcome.conflicts.keys()
+    for row in rows:
+        if row in refused:
+            continue
+        game_id = batch["game_id"][row].as_py()
+        content = _canonical_hash(batch["raw_json"][row].as_py())
+        stored = catalog.complete_game(game_id)
+        if stored is None:
+            catalog.add_complete_game(game_id, content)
+        elif stored == content:
+            outcome.duplicates.append(row)
+        else:
+            outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
+
+
+def _canonical_hash(raw_json: str) -> str:
+    """The same for texts that differ only in spaces and the order of keys."""
+    try:
+        canonical = orjson.dumps(orjson.loads(raw_json), option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        canonical = raw_json.encode()
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+    """Ascending numbers as (first, last, step): 1 2 3 10 20 30 gives (1, 3, 1) and (10, 30, 10)."""
+    run: tuple[int, int, int] | None = None
+    for seq in seqs:
+        if run is None:
+            run = (seq, seq, 1)
+        elif run[0] == run[1]:
+            run = (run[0], seq, seq - run[0])
+        elif seq - run[1] == run[2]:
+            run = (run[0], seq, run[2])
+        else:
+            yield run
+            run = (seq, seq, 1)
+    if run is not None:
+        yield run
+
+
+def _as_rejects(batch: pa.Table, conflicts: dict[int, str]) -> Iterator[Reject]:
+    for row, reason in conflicts.items():
+        yield Reject(
+            origin=batch["session_id"][row].as_py(),
+            position=batch["seq"][row].as_py(),
+            reason=reason,
+            raw=batch["raw_json"][row].as_py(),
+        )

@@ -1,0 +1,33 @@
+"""What can go wrong, one class per kind: each message says what was wanted, what there is, and what to do next."""
+
+
+class VectraError(Exception):
+    """Any error that this package raises on purpose."""
+
+
+class InvalidEvent(VectraError, ValueError):
+    """A value cannot be stored as recorded; the message names the field and the value."""
+
+
+class WriterClosed(VectraError, RuntimeError):
+    """The writer was closed before this event came."""
+
+
+class CommitFailed(VectraError, OSError):
+    """A batch could not be made durable; nothing of it is lost, and it will be tried again."""
+
+
+class NotReadOnly(VectraError):
+    """A statement would change something, or reach outside the data directory."""
+
+
+class CorruptStore(VectraError):
+    """The files on disk are not what the catalog says they are."""
+
+
+class VersionVacuumed(VectraError):
+    """The store version asked for is no longer kept."""
+
+
+class UnknownView(VectraError, LookupError):
+    """No view has this name; the message lists those that there are."""
