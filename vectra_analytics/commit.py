@@ -5,6 +5,7 @@ import hashlib
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
 
 _IDENTITY = ["session_id", "seq"]
 _DAY = 86_400_000_000  # microseconds
+_WRITERS = 4  # files written at the same time
 _SHIFT = 1_000_000  # days
 _LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
 
@@ -53,12 +55,15 @@ def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) ->
     written: list[Path] = []
     try:
         with catalog.transaction():
-            new = _new_rows(catalog, batch, outcome)
+            by_session = _by_session(batch)
+            new = _new_rows(catalog, batch, by_session, outcome)
+            if new is not batch:
+                by_session = _by_session(new)
             if outcome.conflicts and keep_conflicts:
                 keep_rejects(catalog, commit_id, list(_as_rejects(batch, outcome.conflicts)))
             if new.num_rows:
                 outcome.version = catalog.add_version(commit_id)
-                _store(catalog, new, outcome.version, commit_id, written)
+                _store(catalog, new, by_session, outcome.version, commit_id, written)
     except sqlite3.Error:
         # SQLite may fail after the transaction was durable: the files stay, and where it was not
         # durable no reader sees them.
@@ -73,36 +78,48 @@ def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) ->
     return outcome
 
 
-def _store(catalog: Catalog, new: pa.Table, version: int, commit_id: str, written: list[Path]) -> None:
+def _store(
+    catalog: Catalog,
+    new: pa.Table,
+    by_session: dict[str, list[int]],
+    version: int,
+    commit_id: str,
+    written: list[Path],
+) -> None:
     partitions = list(_partitions(new))
+    footer = {
+        "schema_version": SCHEMA_VERSION,
+        "commit_id": commit_id,
+        "store_version": str(version),
+        "commit_files": str(len(partitions)),
+        "replaces": "[]",
+    }
     folders: set[Path] = set()
+    spans = []
     for doc_type, date, rows in partitions:
         folder = catalog.paths.parquet_partition_dir(doc_type, date)
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             folders.update((folder.parent, folder.parent.parent))
         folders.add(folder)
-        times = rows["ts"].cast(pa.int64())
-        first, last = pc.min(times).as_py(), pc.max(times).as_py()
-        began = datetime.fromtimestamp(first / 1e6, UTC).strftime("%H%M%S")
-        path = folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet"
-        written.append(path)
-        footer = {
-            "schema_version": SCHEMA_VERSION,
-            "commit_id": commit_id,
-            "store_version": str(version),
-            "commit_files": str(len(partitions)),
-            "replaces": "[]",
-        }
-        file = write_atomically(rows, path, footer)
+        span = pc.min_max(rows["ts"].cast(pa.int64())).as_py()
+        spans.append(span)
+        began = datetime.fromtimestamp(span["min"] / 1e6, UTC).strftime("%H%M%S")
+        written.append(folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet")
+    # Encoding and waiting for the disk both leave the interpreter free, so the files of a commit are made together.
+    with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:
+        files = list(
+            pool.map(write_atomically, (rows for _, _, rows in partitions), written, [footer] * len(partitions))
+        )
+    for (doc_type, date, rows), span, file in zip(partitions, spans, files, strict=True):
         row = {
-            "path": path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
+            "path": file.path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
             "doc_type": doc_type,
             "date": date,
             "n_rows": rows.num_rows,
             "n_bytes": file.n_bytes,
-            "ts_min": first,
-            "ts_max": last,
+            "ts_min": span["min"],
+            "ts_max": span["max"],
             "sha256": file.sha256,
             "added": version,
         }
@@ -113,7 +130,7 @@ def _store(catalog: Catalog, new: pa.Table, version: int, commit_id: str, writte
         )
     for folder in folders:
         sync_folder(folder)
-    for session_id, seqs in _by_session(new).items():
+    for session_id, seqs in by_session.items():
         for run in _runs(sorted(seqs)):
             catalog.add_run(session_id, *run)
 
@@ -134,9 +151,9 @@ def _partitions(rows: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
         yield key["doc_type"], date, part.select(EVENT_SCHEMA.names).combine_chunks()
 
 
-def _new_rows(catalog: Catalog, batch: pa.Table, outcome: Commit) -> pa.Table:
+def _new_rows(catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]], outcome: Commit) -> pa.Table:
     """The rows whose identity, and game if they are complete games, the store does not have."""
-    known, repeated, first_of = _known_and_repeated(catalog, batch)
+    known, repeated, first_of = _known_and_repeated(catalog, batch, by_session)
     if known:
         low, high = _bounds(batch, known)
         stored = _read_stored(catalog, {s: (low[s], high[s]) for s in low})
@@ -162,11 +179,13 @@ def _by_session(batch: pa.Table) -> dict[str, list[int]]:
     return found
 
 
-def _known_and_repeated(catalog: Catalog, batch: pa.Table) -> tuple[list[int], list[int], dict[int, int]]:
+def _known_and_repeated(
+    catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]]
+) -> tuple[list[int], list[int], dict[int, int]]:
     """Rows stored before; rows that repeat an identity of this batch; and the first row of each of those."""
     known_seqs: dict[str, set[int]] = {}
     has_repeats = False
-    for session_id, seqs in _by_session(batch).items():
+    for session_id, seqs in by_session.items():
         has_repeats |= len(set(seqs)) != len(seqs)
         runs = catalog.stored_runs(session_id, min(seqs), max(seqs))
         known = {seq for first, last, step in runs for seq in seqs if first <= seq <= last and not (seq - first) % step}

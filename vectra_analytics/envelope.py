@@ -117,9 +117,7 @@ class EventEnvelope:
     def _invalid(self, name: str, why: str) -> InvalidEvent:
         value = getattr(self, name)
         shown = value.isoformat() if isinstance(value, datetime) else ascii(value)
-        return InvalidEvent(
-            f"{self.doc_type} event {self.session_id!a}/{self.seq}: {name} is {_short(shown)}: {why}"
-        )
+        return InvalidEvent(f"{self.doc_type} event {self.session_id!a}/{self.seq}: {name} is {_short(shown)}: {why}")
 
     def _member(self, kind: type[StrEnum], name: str) -> StrEnum:
         try:

@@ -1,7 +1,7 @@
 """Games without the site: the published price process, and recordings of it made to order.
 
-Read the rooms in this order: seedrandom, process, feed, defects, recordings, samples. All of it is standard library,
-and the same arguments give the same bytes on every machine.
+Read the rooms in this order: seedrandom, process, feed, defects, recordings, samples, folder. All of it is standard
+library, and the same arguments give the same bytes on every machine.
 
 >>> from datetime import datetime, timezone
 >>> start = datetime(2025, 11, 2, 18, 30, tzinfo=timezone.utc)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vectra_analytics.simulator.samples import write_samples
+from vectra_analytics.simulator.folder import write_samples
 
 
 def main() -> None:

@@ -1,0 +1,276 @@
+"""One DuckDB instance a store: locked, read-only for users, its relations laid over the live files of a version."""
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from vectra_analytics.catalog import LiveFile
+from vectra_analytics.envelope import DocType
+from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView, VectraError
+from vectra_analytics.features import building_order, catalogue
+from vectra_analytics.schema import EVENT_SCHEMA
+
+_READING = {duckdb.StatementType.SELECT}
+_SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
+
+EVENT_COLUMNS = (*EVENT_SCHEMA.names, "doc_type", "date")
+"""What ``events`` shows."""
+
+_instances: dict[Path, duckdb.DuckDBPyConnection] = {}
+_lock = threading.Lock()
+
+
+def _forget_instances() -> None:
+    """A forked child must not use its parent's threads and locks; it makes instances of its own."""
+    global _lock
+    _lock = threading.Lock()
+    # Closing or freeing them here would wait for threads that the child does not have.
+    _abandoned.append(dict(_instances))
+    _instances.clear()
+
+
+_abandoned: list[dict[Path, duckdb.DuckDBPyConnection]] = []
+os.register_at_fork(after_in_child=_forget_instances)
+
+
+def cursor(data_dir: Path) -> duckdb.DuckDBPyConnection:
+    """A fresh cursor on the store's instance; about 1 ms, the first one 20 to 70."""
+    with _lock:
+        instance = _instances.get(data_dir)
+        if instance is None:
+            instance = _instances[data_dir] = _open(data_dir)
+        return instance.cursor()
+
+
+def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
+    instance = duckdb.connect(":memory:")
+    instance.execute("SET TimeZone = 'UTC'")
+    instance.execute("SET autoinstall_known_extensions = false")
+    instance.execute("SET autoload_known_extensions = false")
+    instance.execute("SET python_enable_replacements = false")
+    instance.execute("SET parquet_metadata_cache = true")
+    instance.execute("SET enable_progress_bar = false")
+    instance.execute("SET temp_directory = $folder", {"folder": str(Path(tempfile.gettempdir(), "vectra_duckdb"))})
+    instance.execute("SET allowed_directories = $folders", {"folders": [f"{data_dir}/"]})
+    instance.execute("SET enable_external_access = false")
+    instance.execute("SET lock_configuration = true")
+    return instance
+
+
+class Relations:
+    """The names that SQL may use, over some files of the store, on a cursor of their own.
+
+    Parameters
+    ----------
+    files
+        The live files; of a doc_type that has none the relation is empty, with the right columns.
+    game_ids
+        Only the events of these games, if given.
+    """
+
+    def __init__(self, data_dir: Path, files: Sequence[LiveFile], game_ids: Sequence[str] | None = None) -> None:
+        self.cursor = cursor(data_dir)
+        self._files = files
+        self._game_ids = game_ids
+        self._made: set[str] = set()
+
+    def __enter__(self) -> "Relations":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.cursor.close()
+
+    def offer(self, sql: str) -> None:
+        """Make the relations that ``sql`` may name; a word that only looks like one costs little."""
+        words = {word.lower() for word in re.findall(r"\w+", sql)}
+        listing = words & {"show", "information_schema", "duckdb_views", "duckdb_tables"}
+        for name in names():
+            if name in words or listing:
+                self.make(name)
+
+    def make(self, name: str) -> None:
+        """Make one relation and those that it reads."""
+        if name in self._made:
+            return
+        if name in catalogue():
+            for view in building_order(name):
+                for read in view.reads:
+                    if read not in catalogue():
+                        self.make(read)
+                if view.name not in self._made:
+                    self._create(view.name, view.sql)
+        elif name == "events":
+            self._create(name, self._events_sql(self._files))
+        else:
+            self._create(name, self._events_sql([file for file in self._files if file.doc_type == name]))
+
+    def _create(self, name: str, sql: str) -> None:
+        self.cursor.execute(f"CREATE TEMP VIEW {name} AS {sql}")
+        self._made.add(name)
+
+    def _events_sql(self, files: Sequence[LiveFile]) -> str:
+        if not files:
+            return _NO_EVENTS
+        paths = ", ".join(text_literal(str(file.path)) for file in files)
+        sql = (
+            f"SELECT {', '.join(EVENT_COLUMNS)} FROM read_parquet([{paths}], hive_partitioning = true, "
+            "hive_types = {'doc_type': VARCHAR, 'date': DATE})"
+        )
+        if self._game_ids is not None:
+            sql += f" WHERE game_id IN ({', '.join(map(text_literal, self._game_ids)) or 'NULL'})"
+        return sql
+
+    def relation(self, sql: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+        """The answer to a statement of ours, or of a user's after :func:`check_read_only`."""
+        with self.explained():
+            answer = self.cursor.sql(sql, params=dict(params) if params else None)
+        if answer is None:
+            raise NotReadOnly("the statement gives no rows; only statements that read do")
+        return answer
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn DuckDB's errors about files and names into ours."""
+        try:
+            yield
+        except duckdb.PermissionException as error:
+            raise NotReadOnly(f"the statement reaches outside the store: {_first_line(error)}") from error
+        except duckdb.CatalogException as error:
+            missing = re.search(r"Table with name (.+?) does not exist", str(error))
+            if missing is None:
+                raise
+            if re.search(r"[/\\]|\.\w+$", missing[1]):
+                raise NotReadOnly(
+                    f"the statement reaches outside the store: it names the file {missing[1]!r}"
+                ) from error
+            raise UnknownView(f"no relation is named {missing[1]!r}; there are {', '.join(names())}") from error
+        except duckdb.BinderException as error:
+            if re.search(r"Can only (delete from|update) base table|is not an? table", str(error)):
+                raise NotReadOnly(f"the statement would change something: {_first_line(error)}") from error
+            raise
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+            for file in self._files:
+                problem = _problem_with(file)
+                if problem:
+                    raise CorruptStore(problem) from error
+            raise
+
+
+def _problem_with(file: LiveFile) -> str | None:
+    """What is wrong with a live file, as far as a look from outside tells."""
+    what = f"{file.path} ({file.n_rows} rows of {file.doc_type}, {file.date})"
+    try:
+        n_bytes = file.path.stat().st_size
+        with file.path.open("rb") as content:
+            content.seek(max(0, n_bytes - 4))
+            ending = content.read()
+    except FileNotFoundError:
+        return f"the live file {what} is missing; put it back from a copy, or import its recordings into a new store"
+    except OSError as error:
+        return f"the live file {what} cannot be read: {error.strerror}"
+    if n_bytes != file.n_bytes or ending != b"PAR1":
+        return f"the live file {what} is damaged: it has {n_bytes} bytes and should have {file.n_bytes}"
+    return None
+
+
+def names() -> list[str]:
+    """Every relation that SQL may name."""
+    return ["events", *DocType, *catalogue()]
+
+
+def check_read_only(sql: str) -> str:
+    """The statement, if it is one that only reads; ``{parquet_glob}`` in quotes means ``events``.
+
+    Raises
+    ------
+    NotReadOnly
+        For anything else: several statements, or one that would write, attach, copy, install or set.
+    duckdb.ParserException
+        Where it is no SQL.
+    """
+    sql = re.sub(r"'\{parquet_glob\}'|\"\{parquet_glob\}\"|\{parquet_glob\}", "events", sql)
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1:
+        raise NotReadOnly(f"wanted one statement that reads, found {len(statements)}")
+    statement = statements[0]
+    kind = statement.type
+    if kind == duckdb.StatementType.EXPLAIN:
+        # EXPLAIN ANALYZE carries out what it explains.
+        check_read_only(_explained_statement(statement.query))
+    elif kind not in _READING and not (kind == duckdb.StatementType.MULTI and _opens_with(sql, _PIVOTING)):
+        raise NotReadOnly(
+            f"a {kind.name} statement is not allowed here: only those that read are "
+            "(SELECT, WITH, VALUES, FROM, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN)"
+        )
+    return sql
+
+
+_PIVOTING = {"pivot", "unpivot", "pivot_wider", "pivot_longer", "select", "from", "with", "("}
+
+
+def _tokens(sql: str) -> list[tuple[int, str]]:
+    """The words and signs of a statement with their places, comments left out."""
+    starts = [(start, kind) for start, kind in duckdb.tokenize(sql)]
+    ends = [start for start, _ in starts[1:]] + [len(sql)]
+    return [
+        (start, sql[start:end].strip().lower())
+        for (start, kind), end in zip(starts, ends, strict=True)
+        if kind != duckdb.token_type.comment
+    ]
+
+
+def _opens_with(sql: str, words: set[str]) -> bool:
+    tokens = _tokens(sql)
+    return bool(tokens) and tokens[0][1] in words
+
+
+def _explained_statement(sql: str) -> str:
+    """What stands behind EXPLAIN, EXPLAIN ANALYZE and EXPLAIN (options)."""
+    tokens = _tokens(sql)[1:]
+    if tokens and tokens[0][1] == "(":
+        depth = 0
+        for index, (_, token) in enumerate(tokens):
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            if depth == 0:
+                inside = tokens[1][1]
+                if inside in {"select", "with", "from", "values", "pivot", "("}:
+                    break  # a statement in parentheses, not options
+                tokens = tokens[index + 1 :]
+                break
+    while tokens and tokens[0][1] in {"analyze", "analyse", "verbose"}:
+        tokens = tokens[1:]
+    return sql[tokens[0][0] :] if tokens else ""
+
+
+def text_literal(text: str) -> str:
+    """The text as SQL."""
+    if "\0" in text:
+        raise VectraError(f"a NUL character cannot stand in SQL: {text!a}")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quote_identifier(name: str) -> str:
+    """The name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+_NO_EVENTS = (
+    "SELECT "
+    + ", ".join(
+        f"NULL::{_SQL_TYPES.get(str(field.type), 'DECIMAL(38, 18)' if 'decimal' in str(field.type) else 'VARCHAR')} "
+        f"AS {field.name}"
+        for field in EVENT_SCHEMA
+    )
+    + ", NULL::VARCHAR AS doc_type, NULL::DATE AS date WHERE false"
+)

@@ -1,0 +1,108 @@
+-- /// feature-view
+-- title = "Games"
+-- kind = "summary"
+-- grain = ["game_id"]
+-- order = ["started_at", "game_id"]
+-- reads = ["ticks", "tick_sightings", "events"]
+-- source = "One row a game with at least one tick."
+-- [columns]
+-- game_id = { unit = "id", doc = "The game." }
+-- started_at = { unit = "UTC, us", doc = "ts of its first tick; NULL where that has no time of its own." }
+-- ended_at = { unit = "UTC, us", doc = "ts of its last tick; NULL where that has no time of its own." }
+-- n_ticks = { unit = "count", doc = "Rows in `ticks`." }
+-- rug_tick = { unit = "ticks", doc = "The tick of the rug; NULL if none was seen." }
+-- peak_price = { unit = "price", doc = "Highest price." }
+-- peak_tick = { unit = "ticks", doc = "First tick at the peak." }
+-- last_price = { unit = "price", doc = "Price of the tick before the rug; NULL if it was not seen." }
+-- rug_price = { unit = "price", doc = "Price at the rug; NULL if none was seen." }
+-- missing_ticks = { unit = "count", doc = "Holes between the first and the last tick." }
+-- joined_late = { unit = "flag", doc = "Whether the first tick seen is after 0." }
+-- is_complete = { unit = "flag", doc = "Whether tick 0 and the rug were seen and nothing between is missing." }
+-- n_sessions = { unit = "count", doc = "Recording sessions that saw a tick of it." }
+-- sources = { unit = "doc_types", doc = "Kinds of event that named its ticks: sorted, with commas between." }
+-- n_actions = { unit = "count", doc = "Its player_action events." }
+-- n_players = { unit = "count", doc = "Different player ids in its events." }
+-- n_conflicts = { unit = "count", doc = "Ticks on whose price the sightings disagree." }
+-- ///
+WITH per_game AS (
+    SELECT
+        game_id,
+        min(tick) AS first_tick,
+        max(tick) AS last_tick,
+        count(*) AS n_ticks,
+        min(tick) FILTER (WHERE rugged) AS rug_tick,
+        max(price) AS peak_price
+    FROM ticks
+    GROUP BY game_id
+),
+
+at_ticks AS (
+    SELECT
+        game_id,
+        any_value(t.ts) FILTER (WHERE t.tick = g.first_tick) AS started_at,
+        any_value(t.ts) FILTER (WHERE t.tick = g.last_tick) AS ended_at,
+        min(t.tick) FILTER (WHERE t.price = g.peak_price) AS peak_tick,
+        any_value(t.price) FILTER (WHERE t.tick = g.rug_tick - 1) AS last_price,
+        any_value(t.price) FILTER (WHERE t.tick = g.rug_tick) AS rug_price
+    FROM ticks AS t
+    INNER JOIN per_game AS g USING (game_id)
+    GROUP BY game_id
+),
+
+sighted AS (
+    SELECT
+        game_id,
+        count(DISTINCT session_id) AS n_sessions,
+        string_agg(DISTINCT source, ',' ORDER BY source) AS sources
+    FROM tick_sightings
+    GROUP BY game_id
+),
+
+disputed AS (
+    SELECT s.game_id, s.tick
+    FROM tick_sightings AS s
+    INNER JOIN per_game AS g USING (game_id)
+    WHERE s.tick <= g.last_tick
+    GROUP BY s.game_id, s.tick
+    HAVING min(s.price) <> max(s.price)
+),
+
+conflicts AS (
+    SELECT game_id, count(*) AS n_conflicts
+    FROM disputed
+    GROUP BY game_id
+),
+
+people AS (
+    SELECT
+        game_id,
+        count(*) FILTER (WHERE doc_type = 'player_action') AS n_actions,
+        count(DISTINCT player_id) AS n_players
+    FROM events
+    WHERE game_id IS NOT NULL
+    GROUP BY game_id
+)
+
+SELECT
+    game_id,
+    a.started_at,
+    a.ended_at,
+    g.n_ticks,
+    g.rug_tick,
+    g.peak_price,
+    a.peak_tick,
+    a.last_price,
+    a.rug_price,
+    g.last_tick - g.first_tick + 1 - g.n_ticks AS missing_ticks,
+    g.first_tick > 0 AS joined_late,
+    g.first_tick = 0 AND g.rug_tick IS NOT NULL AND g.n_ticks = g.last_tick + 1 AS is_complete,
+    s.n_sessions,
+    s.sources,
+    coalesce(p.n_actions, 0) AS n_actions,
+    coalesce(p.n_players, 0) AS n_players,
+    coalesce(c.n_conflicts, 0) AS n_conflicts
+FROM per_game AS g
+INNER JOIN at_ticks AS a USING (game_id)
+INNER JOIN sighted AS s USING (game_id)
+LEFT JOIN people AS p USING (game_id)
+LEFT JOIN conflicts AS c USING (game_id)

@@ -1,0 +1,159 @@
+-- /// feature-view
+-- title = "Tick features"
+-- kind = "feature"
+-- grain = ["game_id", "tick"]
+-- reads = ["ticks"]
+-- source = "Sample standard deviation by Welford (1962) and, for 20 ticks, joined from two halves by Chan, Golub & LeVeque (1979); drawdown after Magdon-Ismail & Atiya (2004), Maximum drawdown, Risk 17(10)."
+-- [columns]
+-- game_id = { unit = "id", doc = "The game." }
+-- tick = { unit = "ticks", doc = "Position in the game, from 0." }
+-- ts = { unit = "UTC, us", doc = "When it happened; NULL where no source has a time of its own for the tick." }
+-- price = { unit = "price", doc = "Multiplier, 1.0 at the first tick." }
+-- rugged = { unit = "flag", doc = "Whether this is the tick of the rug." }
+-- price_change = { unit = "price", doc = "price - price one tick ago; NULL where that tick was not seen." }
+-- price_pct_change = { unit = "ratio", doc = "price_change / price one tick ago: 0.05 is five per cent up; NULL where that price is 0." }
+-- log_return = { unit = "log ratio", doc = "ln(price / price one tick ago); NULL where either is 0." }
+-- volatility_5 = { unit = "price", doc = "Sample standard deviation of the last 5 prices; NULL where one of the 5 ticks was not seen." }
+-- volatility_10 = { unit = "price", doc = "The same for the last 10." }
+-- volatility_20 = { unit = "price", doc = "The same for the last 20." }
+-- return_volatility_5 = { unit = "ratio", doc = "Sample standard deviation of the last 5 price_pct_change; NULL where one of them is." }
+-- return_volatility_10 = { unit = "ratio", doc = "The same for the last 10." }
+-- return_volatility_20 = { unit = "ratio", doc = "The same for the last 20." }
+-- max_price = { unit = "price", doc = "Running maximum: the highest price seen up to and including this tick." }
+-- drawdown = { unit = "ratio", doc = "(price - max_price) / max_price: 0 at a new high, -0.25 a quarter below it." }
+-- max_drawdown = { unit = "ratio", doc = "The lowest drawdown so far." }
+-- ticks_since_peak = { unit = "ticks", doc = "Ticks since the first one at the running maximum." }
+-- momentum_3 = { unit = "ratio", doc = "(price - price 3 ticks ago) / price 3 ticks ago; NULL where a tick between was not seen or that price is 0." }
+-- momentum_5 = { unit = "ratio", doc = "The same over 5 ticks." }
+-- momentum_10 = { unit = "ratio", doc = "The same over 10 ticks." }
+-- zscore_10 = { unit = "deviations", doc = "(price - mean of the last 10) / volatility_10; NULL for a constant window." }
+-- ///
+WITH levels AS (
+    SELECT
+        game_id,
+        tick,
+        ts,
+        price,
+        rugged,
+        -- A window counts ticks, not rows: it is whole where the row n before is the tick n before.
+        lag(tick, 1) OVER game = tick - 1 AS sees_1,
+        lag(tick, 3) OVER game = tick - 3 AS sees_3,
+        lag(tick, 4) OVER game = tick - 4 AS sees_4,
+        lag(tick, 5) OVER game = tick - 5 AS sees_5,
+        lag(tick, 9) OVER game = tick - 9 AS sees_9,
+        lag(tick, 10) OVER game = tick - 10 AS sees_10,
+        lag(tick, 19) OVER game = tick - 19 AS sees_19,
+        lag(price, 1) OVER game AS price_1,
+        lag(price, 3) OVER game AS price_3,
+        lag(price, 5) OVER game AS price_5,
+        lag(price, 10) OVER game AS price_10,
+        stddev_samp(price) OVER last_5 AS volatility_5,
+        avg(price) OVER last_10 AS mean_10,
+        var_samp(price) OVER last_10 AS variance_10,
+        -- 20 ticks are two windows of 10 joined: frames of more than 16 rows are computed from blocks
+        -- whose place depends on the games around, and so would the last bit of the result.
+        avg(price) OVER ten_before AS mean_before,
+        var_samp(price) OVER ten_before AS variance_before,
+        max(price) OVER so_far AS max_price,
+        max(price) OVER before AS max_before
+    FROM ticks
+    WINDOW
+        game AS (PARTITION BY game_id ORDER BY tick),
+        last_5 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 4 PRECEDING AND CURRENT ROW),
+        last_10 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 9 PRECEDING AND CURRENT ROW),
+        ten_before AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 19 PRECEDING AND 10 PRECEDING),
+        so_far AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        before AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+),
+
+changes AS (
+    SELECT
+        *,
+        CASE WHEN sees_1 THEN price - price_1 END AS price_change,
+        CASE WHEN sees_1 THEN (price - price_1) / nullif(price_1, 0) END AS price_pct_change,
+        CASE WHEN sees_4 THEN volatility_5 END AS whole_volatility_5,
+        CASE WHEN sees_9 THEN sqrt(variance_10) END AS whole_volatility_10,
+        CASE
+            WHEN sees_19
+                THEN sqrt((9 * (variance_10 + variance_before) + 5 * (mean_10 - mean_before) ** 2) / 19)
+        END AS whole_volatility_20,
+        (price - max_price) / nullif(max_price, 0) AS drawdown,
+        CASE WHEN max_before IS NULL OR price > max_before THEN tick END AS peak_tick
+    FROM levels
+),
+
+finite_changes AS (
+    SELECT * REPLACE (CASE WHEN isfinite(price_pct_change) THEN price_pct_change END AS price_pct_change)
+    FROM changes
+),
+
+windows AS (
+    SELECT
+        *,
+        count(price_pct_change) OVER last_5 AS n_returns_5,
+        count(price_pct_change) OVER last_10 AS n_returns_10,
+        count(price_pct_change) OVER ten_before AS n_returns_before,
+        stddev_samp(price_pct_change) OVER last_5 AS return_volatility_5,
+        avg(price_pct_change) OVER last_10 AS return_mean_10,
+        var_samp(price_pct_change) OVER last_10 AS return_variance_10,
+        avg(price_pct_change) OVER ten_before AS return_mean_before,
+        var_samp(price_pct_change) OVER ten_before AS return_variance_before,
+        min(drawdown) OVER so_far AS max_drawdown,
+        tick - max(peak_tick) OVER so_far AS ticks_since_peak
+    FROM finite_changes
+    WINDOW
+        last_5 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 4 PRECEDING AND CURRENT ROW),
+        last_10 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 9 PRECEDING AND CURRENT ROW),
+        ten_before AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 19 PRECEDING AND 10 PRECEDING),
+        so_far AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+
+unbounded AS (
+    SELECT
+        *,
+        -- ln(a / b), as 2 atanh((a - b) / (a + b)) for small moves: the quotient itself would lose them.
+        CASE
+            WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh((price - price_1) / (price + price_1))
+            WHEN price > 0 AND price_pct_change IS NOT NULL THEN ln(price / price_1)
+        END AS log_return,
+        CASE WHEN n_returns_5 = 5 THEN return_volatility_5 END AS whole_return_volatility_5,
+        CASE WHEN n_returns_10 = 10 THEN sqrt(return_variance_10) END AS whole_return_volatility_10,
+        CASE
+            WHEN n_returns_10 = 10 AND n_returns_before = 10
+                THEN sqrt((
+                    9 * (return_variance_10 + return_variance_before)
+                    + 5 * (return_mean_10 - return_mean_before) ** 2
+                ) / 19)
+        END AS whole_return_volatility_20,
+        CASE WHEN sees_3 THEN (price - price_3) / nullif(price_3, 0) END AS momentum_3,
+        CASE WHEN sees_5 THEN (price - price_5) / nullif(price_5, 0) END AS momentum_5,
+        CASE WHEN sees_10 THEN (price - price_10) / nullif(price_10, 0) END AS momentum_10,
+        (price - mean_10) / nullif(whole_volatility_10, 0) AS zscore_10
+    FROM windows
+)
+
+SELECT
+    game_id,
+    tick,
+    ts,
+    price,
+    rugged,
+    price_change,
+    price_pct_change,
+    -- Beyond some 1e150 squares and quotients overflow: what has no finite value is NULL.
+    CASE WHEN isfinite(log_return) THEN log_return END AS log_return,
+    CASE WHEN isfinite(whole_volatility_5) THEN whole_volatility_5 END AS volatility_5,
+    CASE WHEN isfinite(whole_volatility_10) THEN whole_volatility_10 END AS volatility_10,
+    CASE WHEN isfinite(whole_volatility_20) THEN whole_volatility_20 END AS volatility_20,
+    CASE WHEN isfinite(whole_return_volatility_5) THEN whole_return_volatility_5 END AS return_volatility_5,
+    CASE WHEN isfinite(whole_return_volatility_10) THEN whole_return_volatility_10 END AS return_volatility_10,
+    CASE WHEN isfinite(whole_return_volatility_20) THEN whole_return_volatility_20 END AS return_volatility_20,
+    max_price,
+    drawdown,
+    max_drawdown,
+    ticks_since_peak,
+    CASE WHEN isfinite(momentum_3) THEN momentum_3 END AS momentum_3,
+    CASE WHEN isfinite(momentum_5) THEN momentum_5 END AS momentum_5,
+    CASE WHEN isfinite(momentum_10) THEN momentum_10 END AS momentum_10,
+    CASE WHEN isfinite(zscore_10) THEN zscore_10 END AS zscore_10
+FROM unbounded

@@ -1,0 +1,123 @@
+"""Rows of many files gathered into one commit: columns are checked and converted whole, not value by value."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vectra_analytics.importers.local_time import LocalClock
+from vectra_analytics.payload import INT64_MAX
+from vectra_analytics.schema import BATCH_SCHEMA, UTC_MICROSECONDS
+
+Row = tuple[Any, ...]
+
+_NONE = type(None)
+_TYPES: dict[str, frozenset[type]] = {
+    "ts": frozenset({str}),
+    "game_id": frozenset({str, _NONE}),
+    "tick": frozenset({int, _NONE}),
+    "price": frozenset({float, int, _NONE}),
+    "active": frozenset({bool, _NONE}),
+    "rugged": frozenset({bool, _NONE}),
+    "phase": frozenset({str, _NONE}),
+    "cooldown_timer": frozenset({int, _NONE}),
+    "trade_count": frozenset({int, _NONE}),
+}
+_LEAST: dict[str, float] = {"tick": 0, "price": 0, "cooldown_timer": -INT64_MAX - 1, "trade_count": -INT64_MAX - 1}
+_MOST = {name: math.nextafter(math.inf, 0) if name == "price" else INT64_MAX for name in _LEAST}
+
+
+@dataclass(slots=True)
+class Converted:
+    """The rows that can be stored, and why the others cannot."""
+
+    table: pa.Table  # BATCH_SCHEMA
+    kept: Sequence[int]  # which row of the batch each row of the table was
+    refused: dict[int, str]
+
+
+def convert(
+    names: Sequence[str], rows: list[Row], others: Mapping[str, Any], clock: LocalClock, files: Sequence[int]
+) -> Converted:
+    """Rows as read, of whatever JSON types, to the store's.
+
+    Parameters
+    ----------
+    names
+        The columns of ``rows``; ``ts`` is a text as recorded.
+    others
+        Further columns: a list as long as ``rows``, or one text for all of them.
+    files
+        Where in ``rows`` a new file begins (see :meth:`LocalClock.read`).
+    """
+    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    columns |= {name: [value] * len(rows) if isinstance(value, str) else value for name, value in others.items()}
+    refused: dict[int, str] = {}
+    if not _types_are_right(columns):
+        refused = _refusals(columns, len(rows))
+    texts = columns.get("ts", [])
+    if refused:
+        texts = ["" if index in refused else text for index, text in enumerate(texts)]
+    times = clock.read(texts, files) if texts else []
+    if set(map(type, times)) != {int}:
+        for index, time in enumerate(times):
+            if isinstance(time, str):
+                refused.setdefault(index, time)
+    columns["ts"] = times
+    try:
+        converted = _converted(columns, len(rows), refused)
+        if _is_in_range(converted.table):
+            return converted
+    except (OverflowError, pa.ArrowException):
+        pass  # a number beyond 64 bits: found and named below
+    refused = _refusals(columns, len(rows)) | refused
+    return _converted(columns, len(rows), refused)
+
+
+def _converted(columns: Mapping[str, Sequence[Any]], n_rows: int, refused: dict[int, str]) -> Converted:
+    kept: Sequence[int] = range(n_rows)
+    if refused:
+        kept = [row for row in kept if row not in refused]
+    arrays = []
+    for column in BATCH_SCHEMA:
+        values = columns.get(column.name)
+        if values is None:
+            arrays.append(pa.nulls(len(kept), column.type))
+            continue
+        if refused:
+            values = [values[index] for index in kept]
+        if column.type == UTC_MICROSECONDS:
+            arrays.append(pa.array(values, pa.int64()).cast(column.type))
+        else:
+            arrays.append(pa.array(values, column.type))
+    return Converted(pa.Table.from_arrays(arrays, schema=BATCH_SCHEMA), kept, refused)
+
+
+def _types_are_right(columns: Mapping[str, Sequence[Any]]) -> bool:
+    return all(
+        types.issuperset(map(type, columns[name])) for name, types in _TYPES.items() if columns.get(name) is not None
+    )
+
+
+def _is_in_range(table: pa.Table) -> bool:
+    for name in ("tick", "price"):
+        extremes = pc.min_max(table[name])
+        low, high = extremes["min"].as_py(), extremes["max"].as_py()
+        if low is not None and not _LEAST[name] <= low <= high <= _MOST[name]:
+            return False
+    return True
+
+
+def _refusals(columns: Mapping[str, Sequence[Any]], n_rows: int) -> dict[int, str]:
+    """Which rows hold a value of the wrong type or size; ``ts`` may be converted already."""
+    reasons: dict[int, str] = {}
+    for name, types in _TYPES.items():
+        for index, value in enumerate(columns.get(name) or ()):
+            if type(value) not in types and not (name == "ts" and type(value) is int):
+                reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, which is a {type(value).__name__}")
+            elif value is not None and name in _LEAST and not _LEAST[name] <= value <= _MOST[name]:
+                reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, out of range")
+    return reasons
