@@ -366,13 +366,16 @@ def test_a_recording_has_the_phases_of_a_real_one(game: SimulatedGame) -> None:
 
 
 def test_the_second_rug_emission_is_a_ghost(game: SimulatedGame) -> None:
-    """It repeats the rug price one to three ticks on, and carries no trade count."""
-    first, second = [row for row in records(recording_lines(game, START)) if row.get("rugged")]
+    """It repeats the rug price one or two ticks on, as chance will, and carries no trade count."""
+    steps = set()
+    for seed in range(20):
+        first, second = [row for row in records(recording_lines(game, START, seed=seed)) if row.get("rugged")]
+        assert first["tick"] == game.rug_tick
+        assert (second["price"], second["phase"]) == (first["price"], "RUG_EVENT_1")
+        assert (first["phase"], second["trade_count"]) == ("ACTIVE_GAMEPLAY", 0)
+        steps.add(second["tick"] - first["tick"])
 
-    assert first["tick"] == game.rug_tick
-    assert 1 <= second["tick"] - first["tick"] <= 3
-    assert second["price"] == first["price"]
-    assert (second["phase"], second["trade_count"]) == ("RUG_EVENT_1", 0)
+    assert steps == {1, 2}
 
 
 def test_an_instant_rug_has_the_phase_of_the_activation() -> None:
@@ -647,7 +650,8 @@ def test_torn_and_joined_lines(game: SimulatedGame, defect: Defect, seed: int) -
     rescued = [found + "}" for line in torn for found in re.findall(r'\{"type": "tick"[^{}]*"trade_count": \d+', line)]
 
     assert len(torn) == 3
-    assert all(2 <= line.count('"type": "tick"') <= 4 and line.endswith("}\n") for line in torn)
+    assert all(2 <= line.count('"type": "tick"') <= 4 for line in torn)
+    assert all(line.count("}") == 1 and line.endswith("}\n") for line in torn)
     assert all(line.startswith('{"{"type"') for line in torn) == (defect is Defect.OPENING_BRACE_TWICE)
     clean = recording_lines(game, START, seed=seed)
     assert sorted([line.rstrip("\n") for line in lines if line not in torn] + rescued) == sorted(
@@ -703,8 +707,8 @@ def test_a_defect_does_not_move_the_others(game: SimulatedGame) -> None:
 
 def test_a_short_game_has_no_room_for_most_defects() -> None:
     """What cannot be done is refused with the reason, rather than left out."""
-    with pytest.raises(InvalidEvent, match=r"missing ticks.*rugs at tick 4"):
-        record(rug_after(4), START, defects=[Defect.MISSING_TICKS])
+    with pytest.raises(InvalidEvent, match=r"missing ticks.*rugs at tick 29"):
+        record(rug_after(29), START, defects=[Defect.MISSING_TICKS])
     with pytest.raises(InvalidEvent, match="countdown_ms"):
         record(rug_after(40), START, defects=[Defect.LOST_ROWS], countdown_ms=300)
     with pytest.raises(InvalidEvent, match="ghost jump and no rug"):

@@ -1,8 +1,10 @@
 """EventStoreQuery: a store and its views as DuckDB relations; SQL in, Polars out."""
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -14,7 +16,8 @@ from vectra_analytics.catalog import Catalog, LiveFile, NoCatalog
 from vectra_analytics.engine import EVENT_COLUMNS, Relations, check_read_only, quote_identifier
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
-from vectra_analytics.features import view_named
+from vectra_analytics.exports import Export, check_target, library_versions, rebatched, write_export
+from vectra_analytics.features import view_named, view_version
 from vectra_analytics.info import StoreInfo
 from vectra_analytics.paths import EventStorePaths
 
@@ -207,6 +210,54 @@ class EventStoreQuery:
         with self._relations(None if games is None else list(games)) as relations:
             return self._fetch(relations, view, columns)
 
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        view: str = "tick_features",
+        games: Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
+        overwrite: bool = False,
+    ) -> Export:
+        """Write the rows of a view, in their order, to one file with its provenance in ``<path>.meta.json``.
+
+        Parameters
+        ----------
+        path
+            Its suffix names the format: ``.csv`` or ``.parquet``.
+        view, games, columns
+            As for :meth:`features`.
+        overwrite
+            Replace an export of this name.
+
+        Raises
+        ------
+        VectraError
+            Where the target exists or cannot be written; nothing is left of it then.
+        """
+        target = Path(path).expanduser().absolute()
+        check_target(target, overwrite=overwrite)
+        about = view_named(view)
+        chosen = None if games is None else sorted(set(games))
+        version = self.version
+        meta = {
+            "store_version": version,
+            "view": view,
+            "view_version": view_version(view),
+            "filters": {"games": chosen, "columns": None if columns is None else list(columns)},
+            "columns": {
+                name: {"unit": about.columns[name].unit, "meaning": about.columns[name].doc}
+                for name in (columns or about.columns)
+                if name in about.columns
+            },
+            "order": list(about.order),
+            "libraries": library_versions(),
+        }
+        with self._relations(chosen, version) as relations, relations.explained():
+            reader = self._select(relations, view, columns).to_arrow_reader()
+            schema = _arrow_in_utc(reader.schema.empty_table()).schema
+            rows = (batch.cast(schema) for batch in rebatched(reader))
+            return write_export(target, rows, schema, meta)
+
     # About the store
 
     @property
@@ -265,11 +316,15 @@ class EventStoreQuery:
             yield relations.relation(sql, params)
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        with relations.explained():
+            return _in_utc(self._select(relations, view, columns).pl())
+
+    @staticmethod
+    def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
         known, order = _shape(view)
         wanted = ", ".join(known if columns is None else _checked(columns, view, known))
-        with relations.explained():
-            relations.make(view)
-            return _in_utc(relations.relation(f"SELECT {wanted} FROM {view} ORDER BY {', '.join(order)}").pl())
+        relations.make(view)
+        return relations.relation(f"SELECT {wanted} FROM {view} ORDER BY {', '.join(order)}")
 
     def _chosen_games(
         self, version: int, player_id: str | None, min_ticks: int | None, limit: int | None, shuffle: int | None

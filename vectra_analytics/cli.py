@@ -1,0 +1,300 @@
+"""`vectra`: the package at the command line. Thin: it parses, calls and prints."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import duckdb
+import orjson
+import polars as pl
+
+from vectra_analytics import demo as demonstration
+from vectra_analytics.errors import VectraError
+from vectra_analytics.features import catalogue, view_named, view_version
+from vectra_analytics.importers import ImportReport, import_recordings
+from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.query import EventStoreQuery
+
+_SHOWN_REJECTS = 10
+
+
+def main() -> NoReturn:
+    """The console script: one line on stderr for every error, and an exit code that a script can read."""
+    try:
+        code = _vectra(standalone_mode=False)
+    except click.UsageError as error:
+        place = error.ctx.command_path if error.ctx else "vectra"
+        _fail(f"{error.format_message()} See: {place} --help")
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            "\nvectra: interrupted; what was stored is safe, and the same command goes on where it stopped", err=True
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: no complaint about that either
+        sys.exit(0)
+    except (VectraError, duckdb.Error, OSError) as error:
+        _fail(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    # An error is one line; DuckDB shows the place of a syntax error on further ones.
+    click.echo(f"vectra: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="The store. Default: $RUGS_DATA_DIR, else ~/rugs_data.",
+)
+@click.version_option(package_name="vectra_analytics")
+@click.pass_context
+def _vectra(ctx: click.Context, data_dir: Path | None) -> None:
+    """Record crash games, ask questions of them, export their features."""
+    ctx.obj = EventStorePaths(data_dir)
+
+
+def _data_dir_too(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--data-dir behind the command's name as well as before it."""
+
+    def take(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            ctx.obj = EventStorePaths(value)
+
+    return click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=take,
+        help="The store. Default: $RUGS_DATA_DIR, else ~/rugs_data.",
+    )(command)
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_limit = click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows to print.")
+
+
+@_vectra.command("import")
+@click.argument("sources", nargs=-1, required=True, metavar="PATH...")
+@click.option("--timezone", help="Zone of times that name none, such as America/New_York.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _import(paths: EventStorePaths, sources: tuple[str, ...], timezone: str | None, as_json: bool) -> None:
+    """Store the recordings in files, folders or glob patterns.
+
+    What was stored before is not stored again; rejected lines are listed and kept in manifests/rejects.
+    """
+    with click.progressbar(length=1, label="importing", file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        report = import_recordings(sources, paths, timezone=timezone, progress=progress)
+    if as_json:
+        _print_json(report.to_dict())
+        return
+    click.echo(describe_import(report))
+    click.echo(f"The store is {paths.data_dir}")
+
+
+def describe_import(report: ImportReport) -> str:
+    """The report as a person reads it."""
+    lines = [
+        f"{report.n_files:,} files, {report.lines_read:,} lines: {report.lines_stored:,} stored, "
+        f"{report.lines_duplicate:,} stored before, {report.lines_not_events:,} blank or comment, "
+        f"{len(report.rejected):,} rejected",
+        f"{report.events_stored:,} new events, {report.records_rescued:,} of them rescued from torn lines",
+    ]
+    lines += [f"  rejected: {file}:{line}: {reason}" for file, line, reason in report.rejected[:_SHOWN_REJECTS]]
+    if len(report.rejected) > _SHOWN_REJECTS:
+        lines.append(f"  ... and {len(report.rejected) - _SHOWN_REJECTS:,} more")
+    if report.rejected:
+        lines.append("  their text is kept in manifests/rejects")
+    return "\n".join(lines)
+
+
+@_vectra.command("info")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _info(paths: EventStorePaths, as_json: bool) -> None:
+    """Say what the store holds."""
+    info = EventStoreQuery(paths).info()
+    if as_json:
+        _print_json(info.to_dict())
+    else:
+        click.echo(str(info))
+
+
+@_vectra.command("games")
+@_limit
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _games(paths: EventStorePaths, limit: int, as_json: bool) -> None:
+    """List the games, in the order they were played."""
+    games = EventStoreQuery(paths).games()
+    if as_json:
+        _print_rows(games)
+        return
+    shown = games.head(limit).select(
+        "game_id",
+        pl.col("started_at").dt.strftime("%Y-%m-%d %H:%M:%S"),
+        "n_ticks",
+        "rug_tick",
+        pl.col("peak_price").round_sig_figs(4),
+        "missing_ticks",
+        "is_complete",
+    )
+    _print_table(shown)
+    click.echo(f"{shown.height:,} of {games.height:,} games; started_at is UTC")
+
+
+@_vectra.command("features")
+@click.argument("game_id", required=False)
+@click.option("--view", default="tick_features", show_default=True, help="The view to show.")
+@click.option("--list", "list_views", is_flag=True, help="List the views.")
+@click.option("--describe", is_flag=True, help="Say what each column of the view means.")
+@_limit
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _features(
+    paths: EventStorePaths,
+    game_id: str | None,
+    view: str,
+    list_views: bool,
+    describe: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show the features of a game, tick by tick, or say which views and columns there are."""
+    if list_views:
+        views = [{"name": v.name, "kind": v.kind, "title": v.title} for v in catalogue().values()]
+        if as_json:
+            _print_json(views)
+        else:
+            _print_table(pl.DataFrame(views))
+        return
+    if describe:
+        _describe_view(view, as_json)
+        return
+    if game_id is None:
+        raise click.UsageError("Name a game (`vectra games` lists them), or give --list or --describe.")
+    query = EventStoreQuery(paths)
+    rows = query.features(view, games=[game_id])
+    if as_json:
+        _print_rows(rows)
+        return
+    if rows.is_empty() and game_id not in query.list_games():
+        raise VectraError(f"no game {game_id!r} in {paths.data_dir}; `vectra games` lists those that there are")
+    _print_table(rows.head(limit))
+    click.echo(f"{min(limit, rows.height):,} of {rows.height:,} rows; --limit shows more, --json and `export` all")
+
+
+def _describe_view(name: str, as_json: bool) -> None:
+    view = view_named(name)
+    columns = [{"column": column, "unit": about.unit, "meaning": about.doc} for column, about in view.columns.items()]
+    if as_json:
+        _print_json({"view": name, "version": view_version(name), "kind": view.kind, "columns": columns})
+        return
+    click.echo(f"{name} ({view.kind}, version {view_version(name)}): {view.title}\n{view.source}\n")
+    for about in columns:
+        click.echo(f"  {about['column']:<22} {about['unit']:<12} {about['meaning']}")
+
+
+@_vectra.command("sql")
+@click.argument("statement")
+@_limit
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _sql(paths: EventStorePaths, statement: str, limit: int, as_json: bool) -> None:
+    """Answer one SQL STATEMENT that only reads; it may name events, ticks, games and every view."""
+    answer = EventStoreQuery(paths).query(statement)
+    if as_json:
+        _print_rows(answer)
+        return
+    _print_table(answer.head(limit))
+    if answer.height > limit:
+        click.echo(f"{limit:,} of {answer.height:,} rows; --limit shows more, --json all")
+
+
+@_vectra.command("export")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--view", default="tick_features", show_default=True, help="The view to export.")
+@click.option("--game", "games", multiple=True, help="Only this game; may be given again.")
+@click.option("--columns", help="Only these columns, with commas between.")
+@click.option("--overwrite", is_flag=True, help="Replace an export of this name.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _export(
+    paths: EventStorePaths,
+    path: Path,
+    view: str,
+    games: tuple[str, ...],
+    columns: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write a view to PATH (.csv or .parquet), with its provenance in PATH.meta.json."""
+    done = EventStoreQuery(paths).export(
+        path, view, games or None, columns.split(",") if columns else None, overwrite=overwrite
+    )
+    if as_json:
+        _print_json({"path": str(done.path), "n_rows": done.n_rows, "sha256": done.sha256})
+    else:
+        click.echo(f"{done.n_rows:,} rows of {view} in {done.path}\nprovenance in {done.meta_path}")
+
+
+@_vectra.command("demo")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the store and the exports.",
+)
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    default=Path("data_samples"),
+    show_default=True,
+    help="Recordings to start from.",
+)
+def _demo(out: Path, samples: Path) -> None:
+    """Do the main job once: import sample recordings, compute features, export them."""
+    for line in demonstration.run(samples, out, describe_import):
+        click.echo(line)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print_rows(frame: pl.DataFrame) -> None:
+    click.echo(frame.write_json())
+
+
+def _print_table(frame: pl.DataFrame) -> None:
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=10_000 if not sys.stdout.isatty() else None,
+        tbl_formatting="NOTHING",
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        fmt_str_lengths=60,
+        tbl_cell_numeric_alignment="RIGHT",
+    ):
+        click.echo(str(frame))
