@@ -92,7 +92,7 @@ def _import(paths: EventStorePaths, sources: tuple[str, ...], timezone: str | No
 
     What was stored before is not stored again; rejected lines are listed and kept in manifests/rejects.
     """
-    with click.progressbar(length=1, label="importing", file=sys.stderr) as bar:
+    with click.progressbar(length=1, label="importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.length = total

@@ -57,7 +57,7 @@ def _answers(found: Iterable[Sample]) -> str:
 
 _WHOLE_RECORD = re.compile(
     r'\{"type": "tick", "timestamp": "[^"]+", "game_id": "[^"]+", "tick": \d+, "price": [-+.e\d]+, "phase": "\w+", '
-    r'"active": \w+, "rugged": \w+, "cooldown_timer": \d+, "trade_count": \d+'
+    r'"active": \w+, "rugged": \w+, "cooldown_timer": \d+, "trade_count": \d+\}'
 )
 
 
@@ -79,8 +79,7 @@ def counts(found: Sequence[Sample]) -> dict[str, int]:
         ],
         0,
     )
-    plain: dict[str, dict[int, bool]] = {}
-    rescued: dict[str, dict[int, bool]] = {}
+    seen: dict[str, dict[int, bool]] = {}
     n["files"] = len(files)
     n["games"] = len({sample.game.game_id for sample in found})
     for file in files.values():
@@ -91,25 +90,22 @@ def counts(found: Sequence[Sample]) -> dict[str, int]:
                 read = [json.loads(line)]
                 n["lines which are JSON"] += 1
                 n["tick records among them"] += read[0]["type"] == "tick"
-                into = [plain, rescued]
             except ValueError:
-                read, into = [], [rescued]
+                read = []
                 if not line.strip():
                     n["blank lines"] += 1
                 elif line.startswith("##"):
                     n["comment lines"] += 1
                 else:
                     n["lines which are not JSON, neither blank nor comment"] += 1
-                    read = [json.loads(match + "}") for match in _WHOLE_RECORD.findall(line)]
+                    read = [json.loads(match) for match in _WHOLE_RECORD.findall(line)]
                     n["whole tick records inside those"] += len(read)
             for row in read:
                 if row["type"] == "tick" and row["active"] and row["phase"] != "RUG_EVENT_1":
-                    for ticks in into:
-                        ticks.setdefault(row["game_id"], {})[row["tick"]] = row["rugged"]
-    n["games with active rows"] = len(rescued)
-    n["games with a rug"] = sum(any(ticks.values()) for ticks in rescued.values())
-    n["games complete from tick 0 to the rug"] = sum(map(_is_complete, rescued.values()))
-    n["games complete without the records inside broken lines"] = sum(map(_is_complete, plain.values()))
+                    seen.setdefault(row["game_id"], {})[row["tick"]] = row["rugged"]
+    n["games with active rows"] = len(seen)
+    n["games with a rug"] = sum(any(ticks.values()) for ticks in seen.values())
+    n["games complete from tick 0 to the rug"] = sum(map(_is_complete, seen.values()))
     return n
 
 
@@ -173,7 +169,7 @@ stay below 3 MB, so the mean rug tick is not that of the process.
 ## To check a reader against
 
 "Tick records" counts records of type `tick`, countdown and ghost included. A record inside a broken line is whole if
-nothing but its closing brace is missing; in one of them a digit of the trade count is missing too. A game is
+it has its end: one that lacks the closing brace may lack a digit of its trade count, too, as one here does. A game is
 complete if its files together have every tick from 0 to a rug.
 
 | what | number |
