@@ -137,14 +137,9 @@ class _CsvSink:
 
     def add(self, rows: pa.RecordBatch) -> None:
         frame = pl.DataFrame(rows)
-        is_formula = frame.select(cs.string().str.contains(_FORMULA).fill_null(False))
-        self._n_guarded += sum(is_formula.sum().row(0)) if is_formula.width else 0
-        guarded = frame.with_columns(
-            pl.when(cs.string().str.contains(_FORMULA)).then("'" + cs.string()).otherwise(cs.string())
-            if self._n_guarded
-            else []
-        )
-        self._write(guarded, header=False)
+        is_formula = frame.select(cs.string().str.contains(_FORMULA))
+        self._n_guarded += int(sum(column.sum() for column in is_formula))
+        self._write(frame.with_columns(cs.string().str.replace(_FORMULA, "'${0}")), header=False)
 
     def _write(self, frame: pl.DataFrame, *, header: bool) -> None:
         text = io.BytesIO()

@@ -1,0 +1,57 @@
+# Everything here makes the environment it needs: Python 3.11 or newer with venv is enough, root is not needed.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lab samples notebooks bench format clean
+
+help:  ## say what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/core  ## the main job once: import the sample recordings, compute features, export them
+	@$(BIN)/vectra demo
+
+test: .venv/all  ## all tests, and the notebooks
+	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+
+check: .venv/all  ## format, lint, types, imports and docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_environment.py
+
+format: .venv/all  ## put the code into the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lab: .venv/all  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+notebooks: .venv/all  ## run the notebooks again and keep their outputs
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	git --no-pager diff --stat notebooks
+
+samples: .venv/core  ## make data_samples again: the same bytes
+	$(BIN)/python -m vectra_analytics.simulator data_samples
+
+bench: .venv/all  ## measure speeds against honest alternatives, in one run
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## remove the environment and what the demo made
+	rm -rf .venv demo
+
+.venv/core: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or name it: make demo PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/all: .venv/core
+	@echo "installing what tests and notebooks need into .venv"
+	@$(PIP) --editable '.[lab,test]'
+	@touch $@

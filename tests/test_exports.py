@@ -1,0 +1,142 @@
+"""Exports: the rows of a view in one file, with their provenance, whole or not at all."""
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from polars.testing import assert_frame_equal
+
+from tests.builders import START, episode, store_with
+from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery, VectraError
+from vectra_analytics.features import view_version
+
+
+@pytest.fixture
+def query(tmp_path: Path) -> EventStoreQuery:
+    """Two games, one of them with a hole."""
+    return store_with(
+        tmp_path / "store", episode(1, 1.1, 0.1 + 0.2, 1e-7, game_id="g1"), episode(1, None, 3, game_id="g2")
+    )
+
+
+def test_parquet_gives_the_same_frame_back(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Values, types and order survive; page checksums are on."""
+    done = query.export(tmp_path / "f.parquet")
+
+    assert_frame_equal(pl.read_parquet(done.path), query.features())
+    pq.read_table(done.path, page_checksum_verification=True)
+    assert done.n_rows == query.features().height
+
+
+def test_csv_numbers_read_back_as_they_are(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Each float to the last bit; NULL is an empty field; times are ISO 8601 in UTC."""
+    path = query.export(tmp_path / "f.csv").path
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    frame = query.features()
+
+    for name in ("price", "price_pct_change", "log_return", "drawdown"):
+        assert [float(line[name]) if line[name] else None for line in lines] == frame[name].to_list()
+    assert lines[0]["ts"] == "2025-12-17T12:00:00.000000Z"
+    assert lines[0]["rugged"] == "false"
+    assert lines[0]["volatility_20"] == ""
+
+
+def test_text_that_a_spreadsheet_would_run_is_guarded(tmp_path: Path) -> None:
+    """An apostrophe before = + - @, tab and return in text; numbers below 0 are left alone; the meta file counts."""
+    ids = ["=1+1", "+1", "-1", "@x", "\tx", "plain", 'a"b', "x,y", ""]
+    query = store_with(tmp_path / "store", *[episode(2, 1, game_id=name or "empty") for name in ids])
+    done = query.export(tmp_path / "f.csv", columns=["game_id", "price_change"])
+    with done.path.open(newline="") as file:
+        lines = list(csv.reader(file))[1:]
+
+    assert {line[0] for line in lines} == {"'=1+1", "'+1", "'-1", "'@x", "'\tx", "plain", 'a"b', "x,y", "empty"}
+    assert {line[1] for line in lines} == {"", "-1.0"}
+    assert json.loads(done.meta_path.read_text())["formula_guard"]["n_cells"] == 10
+
+
+def test_the_provenance_says_where_the_rows_come_from(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Store version, view and its version, filters, units and meanings, libraries, SHA-256; in the footer, too."""
+    done = query.export(tmp_path / "f.parquet", games=["g2"], columns=["tick", "drawdown"])
+    meta = json.loads(done.meta_path.read_text())
+
+    assert done.meta_path.name == "f.parquet.meta.json"
+    assert meta["sha256"] == done.sha256 == hashlib.sha256(done.path.read_bytes()).hexdigest()
+    assert meta["store_version"] == query.version
+    assert (meta["view"], meta["view_version"]) == ("tick_features", view_version("tick_features"))
+    assert meta["filters"] == {"games": ["g2"], "columns": ["tick", "drawdown"]}
+    assert meta["n_rows"] == 2
+    assert meta["columns"]["drawdown"]["unit"] == "ratio"
+    assert set(meta["libraries"]) == {"vectra_analytics", "duckdb", "polars", "pyarrow"}
+    footer = json.loads(pq.ParquetFile(done.path).metadata.metadata[b"vectra"])
+    assert footer == {key: value for key, value in meta.items() if key != "sha256"}
+
+
+def test_the_same_export_is_the_same_file(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Nothing of the hour or the place of making is in it."""
+    for suffix in ("csv", "parquet"):
+        first, second = (query.export(tmp_path / f"{name}.{suffix}") for name in "ab")
+        assert first.sha256 == second.sha256
+
+
+def test_batches_make_no_difference(query: EventStoreQuery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the rows stream, the file holds them in order, once."""
+    whole = query.export(tmp_path / "whole.csv").path.read_bytes()
+    monkeypatch.setattr("vectra_analytics.exports.rebatched.__defaults__", (2,))
+
+    assert query.export(tmp_path / "pieces.csv").path.read_bytes() == whole
+
+
+def test_an_existing_target_is_left_alone_unless_told(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Overwriting takes a word; then rows and provenance are both new."""
+    target = tmp_path / "f.csv"
+    target.write_text("mine")
+
+    with pytest.raises(VectraError, match="exists; choose another name, or overwrite"):
+        query.export(target)
+    assert target.read_text() == "mine"
+    query.export(target, overwrite=True)
+    second = query.export(target, games=["g1"], overwrite=True)
+    assert json.loads(second.meta_path.read_text())["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def test_a_failed_export_leaves_nothing_new(
+    query: EventStoreQuery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the middle: the old file and its provenance stay, no half of a new one is left."""
+    target = query.export(tmp_path / "f.parquet", games=["g1"]).path
+    before = {path: path.read_bytes() for path in tmp_path.glob("f.*")}
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(VectraError, match="No space left on device"):
+        query.export(target, overwrite=True)
+
+    assert {path: path.read_bytes() for path in tmp_path.glob("*f.*")} == before
+
+
+@pytest.mark.parametrize("name", ["f", "f.xlsx", "nowhere/f.csv", "folder.csv"])
+def test_a_target_that_cannot_be_is_refused_before_any_work(query: EventStoreQuery, tmp_path: Path, name: str) -> None:
+    """The error names the target and what it would have to be."""
+    (tmp_path / "folder.csv").mkdir()
+
+    with pytest.raises(VectraError, match=name):
+        query.export(tmp_path / name, overwrite=True)
+
+
+def test_a_summary_is_exported_in_its_own_order(tmp_path: Path) -> None:
+    """Games come by their start, as the games() call gives them."""
+    late = episode(1, 2, game_id="a")
+    early = [
+        EventEnvelope.from_game_tick(0, 1, {}, EventSource.REPLAY, "e", 1, "b", ts=START.replace(hour=1)),
+    ]
+    query = store_with(tmp_path / "store", late, early)
+
+    assert_frame_equal(pl.read_parquet(query.export(tmp_path / "g.parquet", view="games").path), query.games())
