@@ -39,7 +39,7 @@ samples: .venv/core  ## make data_samples again: the same bytes
 	$(BIN)/python -m vectra_analytics.simulator data_samples
 
 bench: .venv/all  ## measure speeds against honest alternatives, in one run
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench
 
 clean:  ## remove the environment and what the demo made
 	rm -rf .venv demo

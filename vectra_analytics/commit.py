@@ -13,7 +13,6 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
@@ -22,9 +21,7 @@ from vectra_analytics.rejects import Reject, keep_rejects
 from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
 
 _IDENTITY = ["session_id", "seq"]
-_DAY = 86_400_000_000  # microseconds
 _WRITERS = 4  # files written at the same time
-_SHIFT = 1_000_000  # days
 _LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
 
 
@@ -95,39 +92,32 @@ def _store(
         "replaces": "[]",
     }
     folders: set[Path] = set()
-    spans = []
-    for doc_type, date, rows in partitions:
-        folder = catalog.paths.parquet_partition_dir(doc_type, date)
+    for part in partitions:
+        folder = catalog.paths.parquet_partition_dir(part.doc_type, part.date)
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             folders.update((folder.parent, folder.parent.parent))
         folders.add(folder)
-        span = pc.min_max(rows["ts"].cast(pa.int64())).as_py()
-        spans.append(span)
-        began = datetime.fromtimestamp(span["min"] / 1e6, UTC).strftime("%H%M%S")
+        began = datetime.fromtimestamp(part.ts_min / 1e6, UTC).strftime("%H%M%S")
         written.append(folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet")
     # Encoding and waiting for the disk both leave the interpreter free, so the files of a commit are made together.
     with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:
         files = list(
-            pool.map(write_atomically, (rows for _, _, rows in partitions), written, [footer] * len(partitions))
+            pool.map(write_atomically, (part.rows for part in partitions), written, [footer] * len(partitions))
         )
-    for (doc_type, date, rows), span, file in zip(partitions, spans, files, strict=True):
+    for part, file in zip(partitions, files, strict=True):
         row = {
             "path": file.path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
-            "doc_type": doc_type,
-            "date": date,
-            "n_rows": rows.num_rows,
+            "doc_type": part.doc_type,
+            "date": part.date,
+            "n_rows": part.rows.num_rows,
             "n_bytes": file.n_bytes,
-            "ts_min": span["min"],
-            "ts_max": span["max"],
+            "ts_min": part.ts_min,
+            "ts_max": part.ts_max,
             "sha256": file.sha256,
             "added": version,
         }
-        games = [game for game in pc.unique(rows["game_id"]).to_pylist() if game is not None]
-        sessions = rows.group_by("session_id").aggregate([("seq", "min"), ("seq", "max")])
-        catalog.add_file(
-            row, games, zip(*(sessions[name].to_pylist() for name in ("session_id", "seq_min", "seq_max")), strict=True)
-        )
+        catalog.add_file(row, part.games, part.sessions)
     for folder in folders:
         sync_folder(folder)
     for session_id, seqs in by_session.items():
@@ -135,20 +125,36 @@ def _store(
             catalog.add_run(session_id, *run)
 
 
-def _partitions(rows: pa.Table) -> Iterator[tuple[str, str, pa.Table]]:
-    """The rows by doc_type and UTC day, each part in the columns and types of a file."""
-    # Integer division rounds towards 0, so times before 1970 are moved above it first.
-    days = pc.subtract(pc.divide(pc.add(rows["ts"].cast(pa.int64()), _SHIFT * _DAY), _DAY), _SHIFT)
-    keyed = rows.append_column("_day", days)
-    keys = keyed.group_by(["doc_type", "_day"]).aggregate([]).to_pylist()
-    for key in sorted(keys, key=lambda key: (key["doc_type"], key["_day"])):
-        part = rows
-        if len(keys) > 1:
-            part = rows.filter(
-                pc.and_(pc.equal(keyed["doc_type"], key["doc_type"]), pc.equal(keyed["_day"], key["_day"]))
-            )
-        date = datetime.fromtimestamp(key["_day"] * 86_400, UTC).strftime("%Y-%m-%d")
-        yield key["doc_type"], date, part.select(EVENT_SCHEMA.names).combine_chunks()
+@dataclass(slots=True)
+class _Partition:
+    """The rows of one file, and what the catalog keeps of them."""
+
+    doc_type: str
+    date: str
+    rows: pa.Table  # EVENT_SCHEMA
+    ts_min: int  # microseconds since 1970
+    ts_max: int
+    games: list[str]
+    sessions: list[tuple[str, int, int]]  # with the lowest and highest seq
+
+
+def _partitions(rows: pa.Table) -> Iterator[_Partition]:
+    """The rows by doc_type and UTC day."""
+    keys = pl.DataFrame(rows.select(["doc_type", "ts", "session_id", "seq", "game_id"])).with_row_index("_row")
+    parts = keys.with_columns(_day=pl.col("ts").dt.date()).partition_by("doc_type", "_day", as_dict=True)
+    for (doc_type, day), part in sorted(parts.items()):
+        mine = rows if len(parts) == 1 else rows.take(part["_row"].to_arrow())
+        times = part["ts"].to_physical()
+        by_session = part.group_by("session_id").agg(low=pl.col("seq").min(), high=pl.col("seq").max())
+        yield _Partition(
+            doc_type=doc_type,
+            date=day.isoformat(),
+            rows=mine.select(EVENT_SCHEMA.names).combine_chunks(),
+            ts_min=times.min(),  # type: ignore[arg-type]  # whole numbers, and never none
+            ts_max=times.max(),  # type: ignore[arg-type]  # likewise
+            games=part["game_id"].drop_nulls().unique().to_list(),
+            sessions=by_session.rows(),
+        )
 
 
 def _new_rows(catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]], outcome: Commit) -> pa.Table:
@@ -248,11 +254,9 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
 
 def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) -> None:
     """A game's whole story is stored once, under whatever identity it came first."""
-    is_complete = pc.and_(pc.equal(batch["doc_type"], "complete_game"), pc.is_valid(batch["game_id"]))
-    rows = pc.indices_nonzero(is_complete.combine_chunks()).to_pylist()
     refused = set(outcome.duplicates) | outcome.conflicts.keys()
-    for row in rows:
-        if row in refused:
+    for row, doc_type in enumerate(batch["doc_type"].to_pylist()):
+        if doc_type != "complete_game" or row in refused or not batch["game_id"][row].is_valid:
             continue
         game_id = batch["game_id"][row].as_py()
         content = _canonical_hash(batch["raw_json"][row].as_py())

@@ -79,7 +79,6 @@ class Relations:
         self.cursor = cursor(data_dir)
         self._files = files
         self._game_ids = game_ids
-        self._made: set[str] = set()
 
     def __enter__(self) -> "Relations":
         return self
@@ -93,34 +92,37 @@ class Relations:
         listing = words & {"show", "information_schema", "duckdb_views", "duckdb_tables"}
         for name in names():
             if name in words or listing:
-                self.make(name)
+                self.cursor.execute(f"CREATE TEMP VIEW {name} AS {self.select(name)}")
 
-    def make(self, name: str) -> None:
-        """Make one relation and those that it reads."""
-        if name in self._made:
-            return
-        if name in catalogue():
-            for view in building_order(name):
-                for read in view.reads:
-                    if read not in catalogue():
-                        self.make(read)
-                if view.name not in self._made:
-                    self._create(view.name, view.sql)
-        elif name == "events":
-            self._create(name, self._events_sql(self._files))
-        else:
-            self._create(name, self._events_sql([file for file in self._files if file.doc_type == name]))
+    def select(self, name: str, columns: str = "*") -> str:
+        """One SELECT that gives a relation's rows, with all that it reads before it.
 
-    def _create(self, name: str, sql: str) -> None:
-        self.cursor.execute(f"CREATE TEMP VIEW {name} AS {sql}")
-        self._made.add(name)
+        It is bound once. As a view upon views, each of them would be bound again for each view that reads it,
+        which for one game costs more than finding and computing its rows.
+        """
+        if name not in catalogue():
+            return self._events_sql(name, columns)
+        views = building_order(name)
+        readers = " ".join(view.sql for view in views)
+        parts = [
+            f"{read} AS NOT MATERIALIZED ({self._events_sql(read)})"
+            for read in dict.fromkeys(read for view in views for read in view.reads)
+            if read not in catalogue()
+        ]
+        for view in views:
+            n_readings = len(re.findall(rf"\b(?:FROM|JOIN) {view.name}\b", readers))
+            parts.append(f"{view.name} AS {'MATERIALIZED' if n_readings > 1 else 'NOT MATERIALIZED'} ({view.sql})")
+        return f"WITH {', '.join(parts)} SELECT {columns} FROM {name}"
 
-    def _events_sql(self, files: Sequence[LiveFile]) -> str:
+    def _events_sql(self, name: str, columns: str = "*") -> str:
+        files = [file for file in self._files if name in ("events", file.doc_type)]
         if not files:
-            return _NO_EVENTS
+            return f"SELECT {columns} FROM ({_NO_EVENTS})"
+        if columns == "*":  # a file of a later schema may have more
+            columns = ", ".join(EVENT_COLUMNS)
         paths = ", ".join(text_literal(str(file.path)) for file in files)
         sql = (
-            f"SELECT {', '.join(EVENT_COLUMNS)} FROM read_parquet([{paths}], hive_partitioning = true, "
+            f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = true, "
             "hive_types = {'doc_type': VARCHAR, 'date': DATE})"
         )
         if self._game_ids is not None:

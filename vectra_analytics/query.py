@@ -93,13 +93,9 @@ class EventStoreQuery:
 
         The frame keeps the version it began with.
         """
-        known, order = _shape(view)
         relations = self._relations()  # the frame keeps its cursor, which ends with it
         with relations.explained():
-            relations.make(view)
-            lazy: pl.LazyFrame = relations.relation(
-                f"SELECT {', '.join(known)} FROM {view} ORDER BY {', '.join(order)}"
-            ).pl(lazy=True)
+            lazy: pl.LazyFrame = self._select(relations, view).pl(lazy=True)
         return lazy.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC"))
 
     # Games and episodes
@@ -323,8 +319,7 @@ class EventStoreQuery:
     def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
         known, order = _shape(view)
         wanted = ", ".join(known if columns is None else _checked(columns, view, known))
-        relations.make(view)
-        return relations.relation(f"SELECT {wanted} FROM {view} ORDER BY {', '.join(order)}")
+        return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
 
     def _chosen_games(
         self, version: int, player_id: str | None, min_ticks: int | None, limit: int | None, shuffle: int | None

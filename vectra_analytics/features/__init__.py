@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +43,8 @@ class FeatureView:
     @classmethod
     def parse(cls, name: str, text: str) -> Self:
         """The view that a file of this text defines."""
+        import tomllib  # here, since most programs that import the package read no header
+
         header = _HEADER.match(text)
         if header is None:
             raise VectraError(f"view {name} has no header: it must open with '-- /// feature-view' and end it '-- ///'")

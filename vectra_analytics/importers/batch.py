@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vectra_analytics.importers.local_time import LocalClock
 from vectra_analytics.payload import INT64_MAX
@@ -104,9 +104,9 @@ def _types_are_right(columns: Mapping[str, Sequence[Any]]) -> bool:
 
 def _is_in_range(table: pa.Table) -> bool:
     for name in ("tick", "price"):
-        extremes = pc.min_max(table[name])
-        low, high = extremes["min"].as_py(), extremes["max"].as_py()
-        if low is not None and not _LEAST[name] <= low <= high <= _MOST[name]:
+        values = pl.Series(table[name])
+        low, high = values.min(), values.max()
+        if low is not None and not _LEAST[name] <= low <= high <= _MOST[name]:  # type: ignore[operator]  # numbers
             return False
     return True
 

@@ -1,0 +1,110 @@
+"""What storing costs: a write, a durable event, an imported megabyte."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import corpus
+from vectra_analytics import EventStorePaths, ParquetWriter, import_recordings
+
+
+def write_latency(folder: Path) -> list[dict[str, object]]:
+    """`write()` at 1,000 events a second into a queue that is not full."""
+    events = [event for number in range(20) for event in corpus.events(number, "latency")]
+    times = []
+    with ParquetWriter(EventStorePaths(folder / "latency")) as writer:
+        due = time.perf_counter()
+        for event in events:
+            due += 0.001
+            while time.perf_counter() < due:
+                time.sleep(0.0002)
+            begin = time.perf_counter()
+            writer.write(event)
+            times.append(time.perf_counter() - begin)
+    times.sort()
+    p50, p99 = (times[int(len(times) * share)] * 1e6 for share in (0.5, 0.99))
+    return [
+        {
+            "what": "write(), 1,000 events/s: p99",
+            "ours": f"{p99:.0f} us",
+            "alternative": f"p50 {p50:.0f} us",
+            "ratio": None,
+            "wanted": "<= 25 us",
+        }
+    ]
+
+
+def durable_events(folder: Path, n_games: int) -> list[dict[str, object]]:
+    """Events a second through `write()` until `flush()` has returned, against the same rows in one bare file."""
+    results: list[dict[str, object]] = []
+    for buffer_size in (1_000, 10_000):
+        spent, bare, n_events = 0.0, 0.0, 0
+        with ParquetWriter(EventStorePaths(folder / f"durable{buffer_size}"), buffer_size=buffer_size) as writer:
+            for first in range(0, n_games, 400):  # made in pieces, so that making them is not measured
+                some = [e for number in range(first, min(first + 400, n_games)) for e in corpus.events(number, "s")]
+                begin = time.perf_counter()
+                for event in some:
+                    writer.write(event)
+                writer.flush()
+                spent += time.perf_counter() - begin
+                n_events += len(some)
+                rows = [(e.ts, e.game_id, e.tick, e.price, e.raw_json) for e in some]
+                begin = time.perf_counter()
+                columns = zip(("ts", "game_id", "tick", "price", "raw_json"), zip(*rows, strict=True), strict=True)
+                table = pa.table({name: list(values) for name, values in columns})
+                pq.write_table(table, folder / "bare.parquet", compression="zstd")
+                bare += time.perf_counter() - begin
+        results.append(
+            {
+                "what": f"durable events, buffer_size {buffer_size:,}",
+                "ours": f"{n_events / spent:,.0f} /s",
+                "alternative": f"{n_events / bare:,.0f} /s: five columns, one unsynced file",
+                "ratio": bare / spent,
+                "wanted": ">= 100,000/s",
+            }
+        )
+    return results
+
+
+def import_files(folder: Path, recordings: Path) -> list[dict[str, object]]:
+    """MB a second of an import, against a bare loop that parses each line and writes one file."""
+    files = sorted(recordings.glob("*.jsonl"))
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    results: list[dict[str, object]] = []
+    for name, loads in (("orjson", orjson.loads), ("json", json.loads)):
+        ours, bare = [], []
+        for turn in range(3):
+            begin = time.perf_counter()
+            import_recordings(files, folder / f"import-{name}-{turn}", timezone="America/New_York")
+            ours.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            _bare_loop(files, loads, folder / "bare.parquet")
+            bare.append(time.perf_counter() - begin)
+        results.append(
+            {
+                "what": f"import, {len(files):,} files, {megabytes:.0f} MB",
+                "ours": f"{megabytes / min(ours):.0f} MB/s",
+                "alternative": f"{megabytes / min(bare):.0f} MB/s: a bare loop with {name}",
+                "ratio": min(bare) / min(ours),
+                "wanted": ">= 0.33",
+            }
+        )
+    return results
+
+
+def _bare_loop(files: list[Path], loads: Callable[[bytes], Any], target: Path) -> None:
+    rows = []
+    for file in files:
+        for line in file.read_bytes().splitlines():
+            try:
+                rows.append(loads(line))
+            except ValueError:
+                continue
+    ticks = [row for row in rows if row["type"] == "tick"]
+    pq.write_table(pa.Table.from_pylist(ticks), target, compression="zstd")
