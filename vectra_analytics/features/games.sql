@@ -49,22 +49,27 @@ at_ticks AS (
     GROUP BY game_id
 ),
 
+played AS (
+    SELECT s.*
+    FROM tick_sightings AS s
+    INNER JOIN per_game AS g USING (game_id)
+    WHERE s.tick <= g.last_tick  -- the others saw ghosts
+),
+
 sighted AS (
     SELECT
         game_id,
         count(DISTINCT session_id) AS n_sessions,
         string_agg(DISTINCT source, ',' ORDER BY source) AS sources
-    FROM tick_sightings
+    FROM played
     GROUP BY game_id
 ),
 
 disputed AS (
-    SELECT s.game_id, s.tick
-    FROM tick_sightings AS s
-    INNER JOIN per_game AS g USING (game_id)
-    WHERE s.tick <= g.last_tick
-    GROUP BY s.game_id, s.tick
-    HAVING min(s.price) <> max(s.price)
+    SELECT game_id, tick
+    FROM played
+    GROUP BY game_id, tick
+    HAVING min(price) <> max(price)
 ),
 
 conflicts AS (

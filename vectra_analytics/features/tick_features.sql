@@ -23,7 +23,7 @@
 -- drawdown = { unit = "ratio", doc = "(price - max_price) / max_price: 0 at a new high, -0.25 a quarter below it." }
 -- max_drawdown = { unit = "ratio", doc = "The lowest drawdown so far." }
 -- ticks_since_peak = { unit = "ticks", doc = "Ticks since the first one at the running maximum." }
--- momentum_3 = { unit = "ratio", doc = "(price - price 3 ticks ago) / price 3 ticks ago; NULL where a tick between was not seen or that price is 0." }
+-- momentum_3 = { unit = "ratio", doc = "(price - price 3 ticks ago) / price 3 ticks ago; NULL where that tick was not seen or its price is 0." }
 -- momentum_5 = { unit = "ratio", doc = "The same over 5 ticks." }
 -- momentum_10 = { unit = "ratio", doc = "The same over 10 ticks." }
 -- zscore_10 = { unit = "deviations", doc = "(price - mean of the last 10) / volatility_10; NULL for a constant window." }
@@ -37,16 +37,13 @@ WITH levels AS (
         rugged,
         -- A window counts ticks, not rows: it is whole where the row n before is the tick n before.
         lag(tick, 1) OVER game = tick - 1 AS sees_1,
-        lag(tick, 3) OVER game = tick - 3 AS sees_3,
         lag(tick, 4) OVER game = tick - 4 AS sees_4,
-        lag(tick, 5) OVER game = tick - 5 AS sees_5,
         lag(tick, 9) OVER game = tick - 9 AS sees_9,
-        lag(tick, 10) OVER game = tick - 10 AS sees_10,
         lag(tick, 19) OVER game = tick - 19 AS sees_19,
         lag(price, 1) OVER game AS price_1,
-        lag(price, 3) OVER game AS price_3,
-        lag(price, 5) OVER game AS price_5,
-        lag(price, 10) OVER game AS price_10,
+        any_value(price) OVER tick_3 AS price_3,
+        any_value(price) OVER tick_5 AS price_5,
+        any_value(price) OVER tick_10 AS price_10,
         stddev_samp(price) OVER last_5 AS volatility_5,
         avg(price) OVER last_10 AS mean_10,
         var_samp(price) OVER last_10 AS variance_10,
@@ -59,6 +56,10 @@ WITH levels AS (
     FROM ticks
     WINDOW
         game AS (PARTITION BY game_id ORDER BY tick),
+        -- The one row that lies n ticks back, however many rows lie between; ticks are unique, so RANGE has no peers.
+        tick_3 AS (PARTITION BY game_id ORDER BY tick RANGE BETWEEN 3 PRECEDING AND 3 PRECEDING),
+        tick_5 AS (PARTITION BY game_id ORDER BY tick RANGE BETWEEN 5 PRECEDING AND 5 PRECEDING),
+        tick_10 AS (PARTITION BY game_id ORDER BY tick RANGE BETWEEN 10 PRECEDING AND 10 PRECEDING),
         last_5 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 4 PRECEDING AND CURRENT ROW),
         last_10 AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 9 PRECEDING AND CURRENT ROW),
         ten_before AS (PARTITION BY game_id ORDER BY tick ROWS BETWEEN 19 PRECEDING AND 10 PRECEDING),
@@ -71,11 +72,14 @@ changes AS (
         *,
         CASE WHEN sees_1 THEN price - price_1 END AS price_change,
         CASE WHEN sees_1 THEN (price - price_1) / nullif(price_1, 0) END AS price_pct_change,
-        CASE WHEN sees_4 THEN volatility_5 END AS whole_volatility_5,
-        CASE WHEN sees_9 THEN sqrt(variance_10) END AS whole_volatility_10,
+        -- Beyond some 1e150 squares and quotients overflow: what has no finite value is NULL.
+        CASE WHEN sees_4 AND isfinite(volatility_5) THEN volatility_5 END AS whole_volatility_5,
+        CASE WHEN sees_9 AND isfinite(variance_10) THEN sqrt(variance_10) END AS whole_volatility_10,
         CASE
             WHEN sees_19
-                THEN sqrt((9 * (variance_10 + variance_before) + 5 * (mean_10 - mean_before) ** 2) / 19)
+                THEN sqrt((
+                    9 * (variance_10 + variance_before) + 5 * (mean_10 - mean_before) * (mean_10 - mean_before)
+                ) / 19)
         END AS whole_volatility_20,
         (price - max_price) / nullif(max_price, 0) AS drawdown,
         CASE WHEN max_before IS NULL OR price > max_before THEN tick END AS peak_tick
@@ -111,9 +115,9 @@ windows AS (
 unbounded AS (
     SELECT
         *,
-        -- ln(a / b), as 2 atanh((a - b) / (a + b)) for small moves: the quotient itself would lose them.
+        -- ln(1 + r) as 2 atanh(r / (2 + r)) for small moves r: the sum 1 + r would lose them.
         CASE
-            WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh((price - price_1) / (price + price_1))
+            WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh(price_pct_change / (2 + price_pct_change))
             WHEN price > 0 AND price_pct_change IS NOT NULL THEN ln(price / price_1)
         END AS log_return,
         CASE WHEN n_returns_5 = 5 THEN return_volatility_5 END AS whole_return_volatility_5,
@@ -122,12 +126,12 @@ unbounded AS (
             WHEN n_returns_10 = 10 AND n_returns_before = 10
                 THEN sqrt((
                     9 * (return_variance_10 + return_variance_before)
-                    + 5 * (return_mean_10 - return_mean_before) ** 2
+                    + 5 * (return_mean_10 - return_mean_before) * (return_mean_10 - return_mean_before)
                 ) / 19)
         END AS whole_return_volatility_20,
-        CASE WHEN sees_3 THEN (price - price_3) / nullif(price_3, 0) END AS momentum_3,
-        CASE WHEN sees_5 THEN (price - price_5) / nullif(price_5, 0) END AS momentum_5,
-        CASE WHEN sees_10 THEN (price - price_10) / nullif(price_10, 0) END AS momentum_10,
+        (price - price_3) / nullif(price_3, 0) AS momentum_3,
+        (price - price_5) / nullif(price_5, 0) AS momentum_5,
+        (price - price_10) / nullif(price_10, 0) AS momentum_10,
         (price - mean_10) / nullif(whole_volatility_10, 0) AS zscore_10
     FROM windows
 )
@@ -140,10 +144,9 @@ SELECT
     rugged,
     price_change,
     price_pct_change,
-    -- Beyond some 1e150 squares and quotients overflow: what has no finite value is NULL.
     CASE WHEN isfinite(log_return) THEN log_return END AS log_return,
-    CASE WHEN isfinite(whole_volatility_5) THEN whole_volatility_5 END AS volatility_5,
-    CASE WHEN isfinite(whole_volatility_10) THEN whole_volatility_10 END AS volatility_10,
+    whole_volatility_5 AS volatility_5,
+    whole_volatility_10 AS volatility_10,
     CASE WHEN isfinite(whole_volatility_20) THEN whole_volatility_20 END AS volatility_20,
     CASE WHEN isfinite(whole_return_volatility_5) THEN whole_return_volatility_5 END AS return_volatility_5,
     CASE WHEN isfinite(whole_return_volatility_10) THEN whole_return_volatility_10 END AS return_volatility_10,

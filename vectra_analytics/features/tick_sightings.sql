@@ -23,9 +23,9 @@ WITH game_lists AS (
         session_id,
         seq,
         coalesce(rugged, true) AS rugged,  -- the feed lists a game only after its rug
-        CAST(raw_json -> '$.prices' AS VARCHAR[]) AS prices
+        TRY_CAST(raw_json AS JSON) -> '$.prices' AS prices
     FROM complete_game
-    WHERE game_id IS NOT NULL AND json_type(raw_json, '$.prices') = 'ARRAY'
+    WHERE game_id IS NOT NULL
 ),
 
 game_list_prices AS (
@@ -35,19 +35,39 @@ game_list_prices AS (
         session_id,
         seq,
         rugged,
-        len(prices) - 1 AS rug_tick,
-        unnest(range(len(prices))) AS tick,
-        unnest(prices) AS price
+        json_array_length(prices) - 1 AS rug_tick,
+        unnest(range(CAST(json_array_length(prices) AS BIGINT))) AS tick,
+        unnest(CAST(prices AS VARCHAR[])) AS price
     FROM game_lists
+    WHERE json_type(prices) = 'ARRAY'
 ),
 
 state_updates AS (
-    SELECT *
+    SELECT
+        *,
+        TRY_CAST(raw_json AS JSON) -> '$.data' AS data
     FROM ws_event
     WHERE
         event_name = 'gameStateUpdate'
         AND game_id IS NOT NULL
         AND (coalesce(active, true) OR coalesce(rugged, false))
+),
+
+payloads AS (
+    SELECT
+        game_id,
+        ts,
+        session_id,
+        seq,
+        CASE json_type(data)
+            WHEN 'OBJECT' THEN data
+            -- A list with a trace header in it: the payload is the last object that is none.
+            WHEN 'ARRAY' THEN list_filter(
+                CAST(data AS JSON[]),
+                lambda part: json_type(part) = 'OBJECT' AND NOT json_exists(part, '$.__trace')
+            )[-1]
+        END -> '$.partialPrices.values' AS prices_by_tick
+    FROM state_updates
 ),
 
 partial_prices AS (
@@ -56,11 +76,9 @@ partial_prices AS (
         ts,
         session_id,
         seq,
-        unnest(map_entries(CAST(coalesce(
-            raw_json -> '$.data.partialPrices.values',
-            raw_json -> '$.data[#-1].partialPrices.values'  -- behind a trace header
-        ) AS MAP(VARCHAR, VARCHAR)))) AS entry
-    FROM state_updates
+        unnest(map_entries(CAST(prices_by_tick AS MAP(VARCHAR, VARCHAR)))) AS entry
+    FROM payloads
+    WHERE json_type(prices_by_tick) = 'OBJECT'
 ),
 
 seen AS (
@@ -117,6 +135,7 @@ seen AS (
         session_id,
         seq
     FROM partial_prices
+    WHERE regexp_full_match(entry.key, '[0-9]+')
 )
 
 SELECT *
