@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -21,6 +21,7 @@ from vectra_analytics.rejects import Reject, keep_rejects
 from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
 
 _IDENTITY = ["session_id", "seq"]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WRITERS = 4  # files written at the same time
 _LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
 
@@ -98,7 +99,7 @@ def _store(
             folder.mkdir(parents=True, exist_ok=True)
             folders.update((folder.parent, folder.parent.parent))
         folders.add(folder)
-        began = datetime.fromtimestamp(part.ts_min / 1e6, UTC).strftime("%H%M%S")
+        began = (_EPOCH + timedelta(microseconds=part.ts_min)).strftime("%H%M%S")
         written.append(folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet")
     # Encoding and waiting for the disk both leave the interpreter free, so the files of a commit are made together.
     with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:

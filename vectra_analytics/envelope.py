@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import StrEnum
 from operator import attrgetter
@@ -86,6 +86,11 @@ class EventEnvelope:
     def __post_init__(self) -> None:
         if not isinstance(self.ts, datetime) or self.ts.tzinfo is None or self.ts.utcoffset() is None:
             raise self._invalid("ts", "a time without a zone; give it in UTC")
+        if self.ts.year in (MINYEAR, MAXYEAR):
+            try:
+                self.ts.astimezone(UTC)
+            except OverflowError:
+                raise self._invalid("ts", "out of range in UTC") from None
         if type(self.source) is not EventSource:
             object.__setattr__(self, "source", self._member(EventSource, "source"))
         if type(self.doc_type) is not DocType:
@@ -95,12 +100,15 @@ class EventEnvelope:
         # Nearly every event is fine, so one look at all texts and one at all numbers; only what
         # does not pass is looked at field by field, to name it.
         texts = [text for text in _texts(self) if text is not None]
-        if set(map(type, texts)) != {str} or not "".join(texts).isascii():
+        if self.raw_json is None or set(map(type, texts)) != {str}:
+            self._check_texts()
+        together = "".join(texts)
+        if not together.isascii() or "\0" in together:
             self._check_texts()
         if not self.session_id:
             raise self._invalid("session_id", "empty")
         numbers = [number for number in _wholes(self) if number is not None]
-        if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > payload.INT64_MAX:
+        if self.seq is None or set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > payload.INT64_MAX:
             self._check_wholes()
         price = self.price
         if price is not None and not (type(price) is float and 0.0 <= price < math.inf):
@@ -116,8 +124,10 @@ class EventEnvelope:
 
     def _invalid(self, name: str, why: str) -> InvalidEvent:
         value = getattr(self, name)
-        shown = value.isoformat() if isinstance(value, datetime) else ascii(value)
-        return InvalidEvent(f"{self.doc_type} event {self.session_id!a}/{self.seq}: {name} is {_short(shown)}: {why}")
+        shown = value.isoformat() if isinstance(value, datetime) else _shown(value)
+        return InvalidEvent(
+            f"{self.doc_type} event {_shown(self.session_id)}/{_shown(self.seq)}: {name} is {shown}: {why}"
+        )
 
     def _member(self, kind: type[StrEnum], name: str) -> StrEnum:
         try:
@@ -131,6 +141,8 @@ class EventEnvelope:
                 raise self._invalid(name, "missing")
             if text is not None and not isinstance(text, str):
                 raise self._invalid(name, "not a text")
+            if text is not None and "\0" in text:
+                raise self._invalid(name, "a text with a NUL character, which SQL cannot hold")
             try:
                 (text or "").encode()
             except UnicodeEncodeError:
@@ -167,7 +179,7 @@ class EventEnvelope:
         seen_player, seen_name = payload.player_of(event_name, inner)
         tick, price = payload.position_of(inner)
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.WS_EVENT,
             session_id=session_id,
@@ -199,7 +211,7 @@ class EventEnvelope:
     ) -> Self:
         """One tick of a game's price."""
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.GAME_TICK,
             session_id=session_id,
@@ -230,7 +242,7 @@ class EventEnvelope:
         """Something a player did: buy, sell, sidebet and the like."""
         tick, price = payload.position_of(data)
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.PLAYER_ACTION,
             session_id=session_id,
@@ -264,7 +276,7 @@ class EventEnvelope:
     ) -> Self:
         """What the server says of a player's purse; money beyond 20 + 18 digits is InvalidEvent, never rounded."""
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.SERVER_STATE,
             session_id=session_id,
@@ -293,7 +305,7 @@ class EventEnvelope:
     ) -> Self:
         """Something about the recording itself: a connection, a start, an end."""
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.SYSTEM_EVENT,
             session_id=session_id,
@@ -327,7 +339,7 @@ class EventEnvelope:
     ) -> Self:
         """A button the player pressed, with its place in a sequence of presses."""
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.BUTTON_EVENT,
             session_id=session_id,
@@ -358,8 +370,10 @@ class EventEnvelope:
         direction: Direction | None = None,
     ) -> Self:
         """A whole game out of the feed's gameHistory, where ``id`` is the game's id."""
+        if not isinstance(game_data, Mapping):
+            raise InvalidEvent(f"game_data is {_shown(game_data)}: not an object")
         return cls(
-            ts=ts or datetime.now(UTC),
+            ts=datetime.now(UTC) if ts is None else ts,
             source=source,
             doc_type=DocType.COMPLETE_GAME,
             session_id=session_id,
@@ -389,9 +403,8 @@ _texts = attrgetter(*_TEXT)
 _wholes = attrgetter(*_WHOLE)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode
 _columns = attrgetter(*BATCH_SCHEMA.names)
-_MOST = Decimal(10) ** (MONEY.precision - MONEY.scale)
 _STEP = Decimal(1).scaleb(-MONEY.scale)
-_WIDE = Context(prec=400)  # more digits than any amount has, so that nothing is rounded on the way to the check
+_WIDE = Context(prec=MONEY.precision)
 
 
 def to_json(data: Any) -> str:
@@ -399,7 +412,7 @@ def to_json(data: Any) -> str:
     try:
         return _encode(data)
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidEvent(f"data cannot be kept as JSON: {error}: {_short(ascii(data))}") from None
+        raise InvalidEvent(f"data cannot be kept as JSON: {error}: {_shown(data)}") from None
 
 
 def money(value: Number, name: str) -> Decimal:
@@ -407,19 +420,23 @@ def money(value: Number, name: str) -> Decimal:
 
     A float means the shortest decimal that reads back as it, as it stood in the source's JSON.
     """
-    shown = _short(ascii(value))
     try:
         if isinstance(value, bool):
             raise TypeError
-        exact = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+        exact = (
+            value if isinstance(value, Decimal) else Decimal(value if isinstance(value, int) else str(value).strip())
+        )
     except (InvalidOperation, TypeError, ValueError):
-        raise InvalidEvent(f"{name} is {shown}: not a number") from None
+        raise InvalidEvent(f"{name} is {_shown(value)}: not a number") from None
     if not exact.is_finite():
-        raise InvalidEvent(f"{name} is {shown}: not a finite number")
-    places = exact.normalize(_WIDE).as_tuple().exponent
-    if abs(exact) >= _MOST or (isinstance(places, int) and places < -MONEY.scale):
-        raise InvalidEvent(f"{name} is {shown}: it does not fit 20 digits before the point and 18 behind it")
-    return exact.quantize(_STEP, context=_WIDE)
+        raise InvalidEvent(f"{name} is {_shown(value)}: not a finite number")
+    # Arithmetic on it could round; its digits tell the size without any.
+    _, digits, exponent = exact.as_tuple()
+    significant = len("".join(map(str, digits)).rstrip("0"))
+    places = int(exponent) + len(digits) - significant
+    if significant and (places < -MONEY.scale or significant + places > MONEY.precision - MONEY.scale):
+        raise InvalidEvent(f"{name} is {_shown(value)}: it does not fit 20 digits before the point and 18 behind it")
+    return exact.quantize(_STEP, context=_WIDE) if significant else Decimal(0).quantize(_STEP)
 
 
 def events_to_table(events: Iterable[EventEnvelope]) -> pa.Table:
@@ -448,5 +465,10 @@ def _price(price: object, invalid: Any) -> float:
     return number
 
 
-def _short(text: str) -> str:
+def _shown(value: object) -> str:
+    """The value for a message, shortened; whatever it is, this gives a text."""
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too long or too deep to show"
     return text if len(text) <= 80 else f"{text[:77]}..."

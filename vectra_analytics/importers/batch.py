@@ -69,7 +69,7 @@ def convert(
     columns["ts"] = times
     try:
         converted = _converted(columns, len(rows), refused)
-        if _is_in_range(converted.table):
+        if _is_in_range(converted.table) and not _names_hold_nul(converted.table):
             return converted
     except (OverflowError, pa.ArrowException):
         pass  # a number beyond 64 bits: found and named below
@@ -111,6 +111,10 @@ def _is_in_range(table: pa.Table) -> bool:
     return True
 
 
+def _names_hold_nul(table: pa.Table) -> bool:
+    return bool(pl.Series(table["game_id"]).str.contains("\0", literal=True).any())
+
+
 def _refusals(columns: Mapping[str, Sequence[Any]], n_rows: int) -> dict[int, str]:
     """Which rows hold a value of the wrong type or size; ``ts`` may be converted already."""
     reasons: dict[int, str] = {}
@@ -120,4 +124,6 @@ def _refusals(columns: Mapping[str, Sequence[Any]], n_rows: int) -> dict[int, st
                 reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, which is a {type(value).__name__}")
             elif value is not None and name in _LEAST and not _LEAST[name] <= value <= _MOST[name]:
                 reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, out of range")
+            elif name == "game_id" and value is not None and "\0" in value:
+                reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, with a NUL character in it")
     return reasons
