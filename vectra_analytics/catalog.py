@@ -232,6 +232,14 @@ class Catalog:
         self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, committed_at, commit_id))
         return version
 
+    def may_have(self, commit_id: str) -> bool:
+        """Whether a commit is durable, or that cannot be told; outside a transaction."""
+        try:
+            found = self._db.execute("SELECT 1 FROM versions WHERE commit_id = ?", (commit_id,)).fetchone()
+            return self._db.in_transaction or found is not None
+        except sqlite3.Error:
+            return True
+
     def add_file(
         self,
         row: dict[str, Any],

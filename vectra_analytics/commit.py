@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
+from vectra_analytics.errors import CorruptStore
 from vectra_analytics.parquet import sync_folder, write_atomically
 from vectra_analytics.rejects import Reject, keep_rejects
 from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
@@ -62,14 +62,13 @@ def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) ->
             if new.num_rows:
                 outcome.version = catalog.add_version(commit_id)
                 _store(catalog, new, by_session, outcome.version, commit_id, written)
-    except sqlite3.Error:
-        # SQLite may fail after the transaction was durable: the files stay, and where it was not
-        # durable no reader sees them.
-        raise
     except BaseException:
-        for path in written:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        # Even an interrupt, or an error of SQLite's, may come when all was durable already. Only files of
+        # which it is certain that no version has them are removed; a reader never sees the others either.
+        if not catalog.may_have(commit_id):
+            for path in written:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
         raise
     outcome.files = written
     outcome.n_stored = new.num_rows
@@ -227,7 +226,13 @@ def _read_stored(catalog: Catalog, wanted: dict[str, tuple[int, int]]) -> pl.Dat
             files.setdefault(file, []).append(session_id)
     frames = []
     for (path, doc_type), sessions in files.items():
-        table = pq.read_table(path, filters=[("session_id", "in", sessions)], partitioning=None)
+        try:
+            table = pq.read_table(path, filters=[("session_id", "in", sessions)], partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise CorruptStore(
+                f"the live file {path} cannot be read, so it is not known whether it holds these events: "
+                f"{' '.join(str(error).split())[:200]}; put it back from a copy"
+            ) from error
         frames.append(_frame(table.add_column(0, BATCH_SCHEMA.field(0), pa.array([doc_type] * table.num_rows))))
     return pl.concat(frames)
 

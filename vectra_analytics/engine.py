@@ -1,11 +1,14 @@
 """One DuckDB instance a store: locked, read-only for users, its relations laid over the live files of a version."""
 
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +61,28 @@ def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
     instance.execute("SET parquet_metadata_cache = true")
     instance.execute("SET enable_progress_bar = false")
     instance.execute("SET temp_directory = $folder", {"folder": str(Path(tempfile.gettempdir(), "vectra_duckdb"))})
-    instance.execute("SET allowed_directories = $folders", {"folders": [f"{data_dir}/"]})
+    folders = {f"{readable_dir(data_dir)}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set())
+    instance.execute("SET allowed_directories = $folders", {"folders": sorted(folders)})
     instance.execute("SET enable_external_access = false")
     instance.execute("SET lock_configuration = true")
     return instance
+
+
+# DuckDB takes * ? [ ] in a name for a pattern and a folder `date=...` for a partition, wherever it stands.
+_IS_PLAIN = re.compile(r"[\w/ .,:;@+~'\"()&#!$%^|<>-]+").fullmatch
+
+
+@cache
+def readable_dir(data_dir: Path) -> str:
+    """The store's folder under a name that DuckDB takes as it is: its own, or a link to it."""
+    name = str(data_dir)
+    if _IS_PLAIN(name):
+        return name
+    folder = tempfile.mkdtemp(prefix="vectra-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    link = Path(folder, "store")
+    link.symlink_to(data_dir, target_is_directory=True)
+    return str(link)
 
 
 class Relations:
@@ -77,6 +98,7 @@ class Relations:
 
     def __init__(self, data_dir: Path, files: Sequence[LiveFile], game_ids: Sequence[str] | None = None) -> None:
         self.cursor = cursor(data_dir)
+        self._data_dir = data_dir
         self._files = files
         # No stored name holds a NUL, and no SQL text may.
         self._game_ids = None if game_ids is None else [name for name in game_ids if "\0" not in name]
@@ -121,7 +143,8 @@ class Relations:
             return f"SELECT {columns} FROM ({_NO_EVENTS})"
         if columns == "*":  # a file of a later schema may have more
             columns = ", ".join(EVENT_COLUMNS)
-        paths = ", ".join(text_literal(str(file.path)) for file in files)
+        root, prefix = readable_dir(self._data_dir), len(str(self._data_dir))
+        paths = ", ".join(text_literal(root + str(file.path)[prefix:]) for file in files)
         sql = (
             f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = true, "
             "hive_types = {'doc_type': VARCHAR, 'date': DATE})"

@@ -17,8 +17,15 @@ class EventStorePaths:
 
     def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
         if data_dir is None:
-            data_dir = os.environ.get("RUGS_DATA_DIR") or Path.home() / "rugs_data"
-        self._data_dir = Path(data_dir).expanduser().absolute()
+            data_dir = os.environ.get("RUGS_DATA_DIR") or "~/rugs_data"
+        try:
+            self._data_dir = Path(data_dir).expanduser().absolute()
+            os.fsencode(self._data_dir).index(0)
+        except RuntimeError as error:
+            raise VectraError(f"cannot tell the folder {data_dir}: {error} Name it whole with --data-dir") from error
+        except ValueError:  # no NUL in it
+            return
+        raise VectraError(f"the name {str(data_dir)!a} holds a NUL character; no folder can be named so")
 
     @property
     def data_dir(self) -> Path:

@@ -21,18 +21,30 @@ class Reject(TypedDict):
 
 
 def keep_rejects(catalog: Catalog, name: str, rejects: Sequence[Reject]) -> None:
-    """Write the rejects to ``manifests/rejects/<name>.jsonl`` and count them; call it inside a transaction.
+    """Add the rejects to ``manifests/rejects/<name>.jsonl`` and count them; call it inside a transaction.
 
-    The same name replaces what was kept under it, so reading a recording again counts nothing twice.
+    The same text at the same place is kept once, so reading a recording or its copy again counts nothing twice.
     """
     folder = catalog.paths.rejects_dir
+    kept = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / f"{name}.jsonl").read_bytes().splitlines():
+            before: Reject = orjson.loads(line)
+            kept[before["position"], before["raw"]] = before
+    for reject in rejects:
+        # A raw text need not be UTF-8; surrogates from bytes that are not become replacement signs.
+        clean = reject["raw"].encode(errors="replace").decode()
+        kept[reject["position"], clean] = Reject(
+            origin=reject["origin"].encode(errors="replace").decode(),
+            position=reject["position"],
+            reason=reject["reason"],
+            raw=clean,
+        )
     unfinished = folder / f".{name}.jsonl.{os.getpid()}.part"
     try:
         with unfinished.open("wb") as sink:
-            for reject in rejects:
-                # A raw text need not be UTF-8; surrogates from bytes that are not become replacement signs.
-                clean = {**reject, "raw": reject["raw"].encode(errors="replace").decode()}
-                sink.write(orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE))
+            for _, reject in sorted(kept.items()):
+                sink.write(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE))
             sink.flush()
             os.fsync(sink.fileno())
         os.replace(unfinished, folder / f"{name}.jsonl")
@@ -41,4 +53,4 @@ def keep_rejects(catalog: Catalog, name: str, rejects: Sequence[Reject]) -> None
             unfinished.unlink(missing_ok=True)
         raise
     sync_folder(folder)
-    catalog.add_rejects(name, len(rejects))
+    catalog.add_rejects(name, len(kept))

@@ -40,7 +40,7 @@ class Converted:
 
 
 def convert(
-    names: Sequence[str], rows: list[Row], others: Mapping[str, Any], clock: LocalClock, files: Sequence[int]
+    names: Sequence[str], rows: list[Row], others: Mapping[str, Any], clock: LocalClock, files: Mapping[int, bool]
 ) -> Converted:
     """Rows as read, of whatever JSON types, to the store's.
 
@@ -51,17 +51,19 @@ def convert(
     others
         Further columns: a list as long as ``rows``, or one text for all of them.
     files
-        Where in ``rows`` a new file begins (see :meth:`LocalClock.read`).
+        Where in ``rows`` a new file begins, and whether in the second of two equal hours: see
+        :meth:`LocalClock.read`.
     """
     columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
     columns |= {name: [value] * len(rows) if isinstance(value, str) else value for name, value in others.items()}
     refused: dict[int, str] = {}
     if not _types_are_right(columns):
-        refused = _refusals(columns, len(rows))
+        refused = _refusals(columns, is_ts_read=False)
     texts = columns.get("ts", [])
     if refused:
         texts = ["" if index in refused else text for index, text in enumerate(texts)]
-    times = clock.read(texts, files) if texts else []
+    late = [row for row, is_late in files.items() if is_late]
+    times = clock.read(texts, list(files), late) if texts else []
     if set(map(type, times)) != {int}:
         for index, time in enumerate(times):
             if isinstance(time, str):
@@ -73,7 +75,7 @@ def convert(
             return converted
     except (OverflowError, pa.ArrowException):
         pass  # a number beyond 64 bits: found and named below
-    refused = _refusals(columns, len(rows)) | refused
+    refused = _refusals(columns, is_ts_read=True) | refused
     return _converted(columns, len(rows), refused)
 
 
@@ -89,6 +91,8 @@ def _converted(columns: Mapping[str, Sequence[Any]], n_rows: int, refused: dict[
             continue
         if refused:
             values = [values[index] for index in kept]
+        if column.name == "price" and int in set(map(type, values)):
+            values = [value if value is None else float(value) for value in values]
         if column.type == UTC_MICROSECONDS:
             arrays.append(pa.array(values, pa.int64()).cast(column.type))
         else:
@@ -115,12 +119,14 @@ def _names_hold_nul(table: pa.Table) -> bool:
     return bool(pl.Series(table["game_id"]).str.contains("\0", literal=True).any())
 
 
-def _refusals(columns: Mapping[str, Sequence[Any]], n_rows: int) -> dict[int, str]:
-    """Which rows hold a value of the wrong type or size; ``ts`` may be converted already."""
+def _refusals(columns: Mapping[str, Sequence[Any]], *, is_ts_read: bool) -> dict[int, str]:
+    """Which rows hold a value of the wrong type or size; ``ts`` is looked at as long as it is as recorded."""
     reasons: dict[int, str] = {}
     for name, types in _TYPES.items():
+        if name == "ts" and is_ts_read:
+            continue
         for index, value in enumerate(columns.get(name) or ()):
-            if type(value) not in types and not (name == "ts" and type(value) is int):
+            if type(value) not in types:
                 reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, which is a {type(value).__name__}")
             elif value is not None and name in _LEAST and not _LEAST[name] <= value <= _MOST[name]:
                 reasons.setdefault(index, f"{name} is {ascii(value)[:40]}, out of range")

@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from vectra_analytics.errors import VectraError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+_ZSTD_PIECE = 1 << 12
 _BOM = b"\xef\xbb\xbf"
 
 Source = str | os.PathLike[str]
@@ -24,35 +26,53 @@ def find_recordings(sources: Source | Iterable[Source]) -> list[Path]:
         sources = [sources]
     found: dict[Path, None] = {}
     for source in sources:
-        path = Path(source).expanduser()
-        if path.is_dir():
-            matches = _in_folder(path)
-        elif path.exists():
-            matches = [path]
-        else:
-            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if os.path.isfile(match))
-        if not matches:
-            if path.is_dir():
-                raise VectraError(f"no recordings in the folder {path}: it has no file named *{', *'.join(SUFFIXES)}")
-            raise VectraError(f"no such file or folder: {path}; give a recording, a folder of them or a pattern")
-        found.update(dict.fromkeys(match.absolute() for match in matches))
+        try:
+            found.update(dict.fromkeys(match.absolute() for match in _matches(os.fspath(source))))
+        except (OSError, ValueError) as error:
+            raise VectraError(f"cannot read {os.fspath(source):.300}: {_reason(error)}") from error
     return list(found)
+
+
+def _matches(source: str) -> list[Path]:
+    path = Path(source)
+    if source.startswith("~") and not path.exists():
+        path = Path(os.path.expanduser(source))
+    if path.is_dir():
+        matches = _in_folder(path)
+        if not matches:
+            raise VectraError(f"no recordings in the folder {path}: it has no file named *{', *'.join(SUFFIXES)}")
+        return matches
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if os.path.isfile(match))
+        if not matches:
+            raise VectraError(
+                f"no such file or folder: {path}; give a recording, a folder of them or a pattern"
+            ) from None
+        return matches
+    return [path]
 
 
 def _in_folder(folder: Path) -> list[Path]:
     def explain(error: OSError) -> None:
         raise VectraError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    return sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=explain)
-        for name in names
-        if name.endswith(SUFFIXES)
-    )
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=explain):
+        if "catalog.sqlite" in names:  # the manifests of a store: its rejects are no recordings
+            folders.clear()
+            continue
+        found += [Path(parent, name) for name in names if name.endswith(SUFFIXES)]
+    return sorted(found)
 
 
 class TornFile(VectraError):
-    """A compressed recording that ends, or breaks, in the middle."""
+    """A compressed recording that ends, or breaks, in the middle; ``rest`` is what there is of its last line."""
+
+    def __init__(self, message: str, rest: bytes) -> None:
+        super().__init__(message)
+        self.rest = rest
 
 
 def read_lines(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[tuple[list[bytes], int]]:
@@ -69,30 +89,66 @@ def read_lines(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[tuple[list[by
     """
     try:
         file = pa.OSFile(str(path))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise VectraError(f"cannot read {path}: {_reason(error)}") from error
     with file:
-        compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-        stream = pa.CompressedInputStream(file, compression) if compression else file
-        rest, first = b"", True
+        stream, piece_bytes = file, chunk_bytes
+        if path.suffix == ".gz":
+            stream = _GzipStream(file)
+        elif path.suffix == ".zst":
+            # A read that meets a break gives nothing of what it decoded before it: small ones lose little.
+            stream, piece_bytes = pa.CompressedInputStream(file, "zstd"), min(chunk_bytes, _ZSTD_PIECE)
+        pieces: list[bytes] = []  # of a line whose end was not read yet
+        is_first = True
         while True:
             try:
-                chunk = stream.read(chunk_bytes)
+                piece = stream.read(piece_bytes)
             except (OSError, pa.ArrowException) as error:
-                if not compression:
+                if stream is file:
                     raise VectraError(f"cannot read {path}: {_reason(error)}") from error
-                if rest:
-                    yield [rest], file.tell()
-                raise TornFile(f"the compressed data break off: {_reason(error)}") from error
-            if not chunk:
+                raise TornFile(f"the compressed data break off: {_reason(error)}", b"".join(pieces)) from error
+            if not piece:
                 break
-            if first:
-                chunk, first = chunk.removeprefix(_BOM), False
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
+            if b"\n" not in piece:
+                pieces.append(piece)
+                continue
+            lines = b"".join([*pieces, piece]).split(b"\n")
+            pieces = [lines.pop()]
+            if is_first:
+                lines[0], is_first = lines[0].removeprefix(_BOM), False
             yield lines, file.tell()
+        rest = b"".join(pieces)
         if rest:
-            yield [rest], file.tell()
+            yield [rest.removeprefix(_BOM) if is_first else rest], file.tell()
+
+
+class _GzipStream:
+    """Decompresses as far as it can: Arrow's and Python's readers give up what they read before a break."""
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self._file = file
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._failure: OSError | None = None
+
+    def read(self, n_bytes: int) -> bytes:
+        """Some decompressed bytes, none at the end."""
+        while self._failure is None:
+            compressed = self._member.unconsumed_tail or self._member.unused_data or self._file.read(n_bytes)
+            if self._member.eof:  # a recorder that opens its file anew writes one member behind the other
+                if not compressed:
+                    return b""
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            if not compressed:
+                self._failure = OSError("the end is missing")
+                break
+            try:
+                piece = self._member.decompress(compressed, n_bytes)
+            except zlib.error as error:
+                self._failure = OSError(str(error))
+                break
+            if piece:
+                return piece
+        raise self._failure
 
 
 def _reason(error: BaseException) -> str:
@@ -114,18 +170,23 @@ def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
     text = line.decode("utf-8", "surrogateescape")
     found: list[tuple[dict[str, Any], str]] = []
     start = text.find("{")
+    window, offset = text, 0
     while start >= 0:
-        end = _end_of_object(text, start)
+        if start - offset > _WINDOW:
+            # The decoder's errors count lines from the beginning of what it was given: keep that near.
+            window, offset = text[start:], start
+        end = _end_of_object(window, start - offset)
         if end is not None:
-            part = text[start:end].encode("utf-8", "surrogateescape")
+            part = text[start : end + offset].encode("utf-8", "surrogateescape")
             try:
-                found.append((orjson.loads(part), text[start:end]))
+                found.append((orjson.loads(part), text[start : end + offset]))
             except orjson.JSONDecodeError:
                 end = None
-        start = text.find("{", start + 1 if end is None else end)
+        start = text.find("{", start + 1 if end is None else end + offset)
     return found
 
 
+_WINDOW = 1 << 14  # characters
 _scan = json.JSONDecoder().raw_decode
 
 

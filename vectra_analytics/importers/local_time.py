@@ -1,6 +1,6 @@
 """Timestamps as recorded, most of them naive local times, to UTC."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,6 +9,10 @@ import polars as pl
 from vectra_analytics.errors import VectraError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // datetime.resolution
+_LATEST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // datetime.resolution
+_HOUR = 3_600_000_000  # microseconds
+_PLAIN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d+)?$"
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 
 
@@ -29,15 +33,18 @@ class LocalClock:
     def __init__(self, timezone: str | None) -> None:
         self.timezone = timezone
         self._last: int | None = None  # the latest time of the current file, microseconds
+        self._is_in_second = False  # it began in the second of two equal hours and has not left it
         if timezone is not None:
             try:
+                if not timezone:
+                    raise pl.exceptions.ComputeError("a zone has a name")
                 pl.Series([datetime(2025, 1, 1)]).dt.replace_time_zone(timezone)
             except pl.exceptions.PolarsError as error:
                 raise VectraError(
                     f"unknown time zone {timezone!r}; give an IANA name such as America/New_York or UTC"
                 ) from error
 
-    def read(self, texts: Sequence[str], files: Sequence[int]) -> list[int | str]:
+    def read(self, texts: Sequence[str], files: Sequence[int], late: Sequence[int] = ()) -> list[int | str]:
         """Microseconds since 1970 (UTC) for each text, in order; where that cannot be, the reason.
 
         Parameters
@@ -46,23 +53,42 @@ class LocalClock:
             Timestamps, those of a file in their order.
         files
             Where in ``texts`` a new file begins; texts before the first go on with the file of the last call.
+        late
+            Which of these files begin in the second of two equal hours, as :meth:`begins_in_second_hour` tells.
         """
-        local = pl.Series(texts, dtype=pl.String).str.to_datetime(_FORMAT, time_unit="us", strict=False)
-        early: Sequence[int | str | None]
-        late: Sequence[int | str | None]
-        if local.null_count():
-            early, late = zip(*map(self._candidates, texts), strict=True)
-        elif self.timezone is None:
-            return [NAIVE] * len(texts)
-        else:
-            early = _in_utc(local, self.timezone, "earliest")
-            late = _in_utc(local, self.timezone, "latest")
+        early, latest = self._readings(texts)
         settled: list[int | str] = []
         for start, end in pairwise([0, *(at for at in files if at), len(texts)]):
             if start in files:
-                self._last = None
-            settled += self._settle(early[start:end], late[start:end])
+                self._last, self._is_in_second = None, start in late
+            settled += self._settle(early[start:end], latest[start:end])
         return settled
+
+    def is_ambiguous(self, text: str) -> bool:
+        """Whether a text names a local time that came twice."""
+        first, second = self._candidates(text)
+        return first != second
+
+    def begins_in_second_hour(self, texts: Iterable[str]) -> bool:
+        """Whether a file with these times, which begin in a doubled hour, begins in the second of the two."""
+        seen = list(takewhile_and_one(self.is_ambiguous, texts))
+        return _goes_on_behind(*self._readings(seen))
+
+    def _readings(self, texts: Sequence[str]) -> tuple[Sequence[int | str | None], Sequence[int | str | None]]:
+        """Each text as the earlier and as the later time that it may mean."""
+        times = pl.Series(texts, dtype=pl.String)
+        is_plain = times.str.contains(_PLAIN)
+        local = times.str.to_datetime(_FORMAT, time_unit="us", strict=False).set(~is_plain, None)
+        early: list[int | str | None]
+        late: list[int | str | None]
+        if self.timezone is None:
+            early, late = [NAIVE] * len(texts), [NAIVE] * len(texts)
+        else:
+            early = list(_in_utc(local, self.timezone, "earliest"))
+            late = list(_in_utc(local, self.timezone, "latest"))
+        for row in local.is_null().arg_true():
+            early[row], late[row] = self._candidates(texts[row])
+        return early, late
 
     def _candidates(self, text: str) -> tuple[int | str | None, int | str | None]:
         try:
@@ -73,10 +99,7 @@ class LocalClock:
             reason = f"timestamp {text[:40]!r} is no ISO 8601 time"
             return reason, reason
         if time.tzinfo is not None:
-            try:
-                instant = (time - _EPOCH) // (datetime.resolution)
-            except OverflowError:
-                return f"timestamp {text[:40]!r} is out of range", f"timestamp {text[:40]!r} is out of range"
+            instant = (time - _EPOCH) // datetime.resolution
             return instant, instant
         if self.timezone is None:
             return NAIVE, NAIVE
@@ -85,10 +108,12 @@ class LocalClock:
 
     def _settle(self, early: Sequence[int | str | None], late: Sequence[int | str | None]) -> list[int | str]:
         """Choose between the two readings of each time of a file by what stands around it."""
-        if early == late and all(type(time) is int for time in early):
-            self._last = max(early, default=self._last)  # type: ignore[type-var, assignment]  # all are int
+        if early == late and set(map(type, early)) == {int} and _EARLIEST <= min(early) <= max(early) <= _LATEST:  # type: ignore[type-var, operator]  # all are int
+            self._last = max(early if self._last is None else [*early, self._last])  # type: ignore[type-var, assignment]  # likewise
+            self._is_in_second = False
             return list(early)  # type: ignore[arg-type]  # likewise
-        begins_in_second = self._last is None and _goes_on_behind(early, late)
+        if self._last is None:
+            self._is_in_second |= _goes_on_behind(early, late)
         settled: list[int | str] = []
         for first, second in zip(early, late, strict=True):
             if first is None or second is None:
@@ -97,36 +122,54 @@ class LocalClock:
             if isinstance(first, str) or isinstance(second, str):
                 settled.append(first)
                 continue
+            if not _EARLIEST <= first <= second <= _LATEST:
+                settled.append("timestamp is out of the range of the years 1 to 9999")
+                continue
             if first == second:
-                begins_in_second = False
-            time = second if begins_in_second or (self._last is not None and first < self._last) else first
+                self._is_in_second = False
+            is_second = self._is_in_second or (self._last is not None and first < self._last)
+            time = second if is_second else first
             self._last = time if self._last is None else max(self._last, time)
             settled.append(time)
         return settled
 
 
-def is_naive(text: str) -> bool:
-    """Whether the text is a time that names no zone."""
+def takewhile_and_one(is_wanted: Callable[[str], bool], texts: Iterable[str]) -> Iterator[str]:
+    """The texts up to and including the first that is not wanted."""
+    for text in texts:
+        yield text
+        if not is_wanted(text):
+            return
+
+
+def is_time(text: str) -> bool:
+    """Whether the text is a time, of whatever zone or none."""
     try:
-        return datetime.fromisoformat(text).tzinfo is None
+        datetime.fromisoformat(text)
     except ValueError:
         return False
+    return True
+
+
+def is_naive(text: str) -> bool:
+    """Whether the text is a time that names no zone."""
+    return is_time(text) and datetime.fromisoformat(text).tzinfo is None
 
 
 NAIVE = "timestamp names no time zone; give it with --timezone (timezone= in Python)"
 
 
 def _goes_on_behind(early: Sequence[int | str | None], late: Sequence[int | str | None]) -> bool:
-    """Whether the times begin in the doubled hour, never step back there, and go on to behind it."""
-    before: int | None = None
+    """Whether times begin in the doubled hour, never step back there, and go on behind it without an hour's pause."""
+    before: tuple[int, int] | None = None
     for first, second in zip(early, late, strict=True):
         if not isinstance(first, int) or not isinstance(second, int):
             continue
         if first == second:
-            return before is not None
-        if before is not None and first < before:
+            return before is not None and first - before[1] < _HOUR
+        if before is not None and first < before[0]:
             return False
-        before = first
+        before = first, second
     return False
 
 

@@ -1,9 +1,12 @@
 """import_recordings: every line of every recording accounted for, every record in the store once."""
 
+import contextlib
 import hashlib
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import orjson
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.commit import commit
-from vectra_analytics.errors import VectraError
+from vectra_analytics.errors import CommitFailed, VectraError
 from vectra_analytics.importers import replay
 from vectra_analytics.importers.batch import Row, convert
 from vectra_analytics.importers.lines import (
@@ -24,7 +27,7 @@ from vectra_analytics.importers.lines import (
     read_lines,
     whole_objects,
 )
-from vectra_analytics.importers.local_time import NAIVE, LocalClock, is_naive
+from vectra_analytics.importers.local_time import NAIVE, LocalClock, is_naive, is_time
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.rejects import Reject, keep_rejects
 
@@ -84,10 +87,16 @@ def import_recordings(
     """
     clock = LocalClock(timezone)
     files = find_recordings(sources)
-    recordings = [recording for recording in map(_look_at, files) if _is_importable(recording, timezone)]
+    recordings = [_look_at(file, clock) for file in files]
     paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
     with Catalog(paths, create=True) as catalog:
-        return _Import(catalog, clock, progress).run(recordings)
+        try:
+            return _Import(catalog, clock, progress).run(recordings)
+        except (OSError, sqlite3.Error) as error:
+            raise CommitFailed(
+                f"cannot store events in {paths.data_dir}: {getattr(error, 'strerror', None) or error}; "
+                "what was stored until now is safe, and the same import goes on from there"
+            ) from error
 
 
 @dataclass(slots=True)
@@ -96,12 +105,14 @@ class _Recording:
 
     path: Path
     n_bytes: int
-    session_id: str | None  # None where no record was found
-    first_time: str
-    n_lines: int  # looked at until the first record
+    session_id: str
+    begins_late: bool  # in the second of two equal hours
 
 
-def _look_at(path: Path) -> _Recording:
+def _look_at(path: Path, clock: LocalClock) -> _Recording:
+    """Find the first record, and refuse what is no recording before anything is stored."""
+    session_id: str | None = None
+    torn = ""
     n_lines = 0
     try:
         n_bytes = path.stat().st_size
@@ -109,27 +120,40 @@ def _look_at(path: Path) -> _Recording:
             for line in lines:
                 n_lines += 1
                 for record, raw in _records(line.strip()):
-                    if replay.recognises(record):
-                        digest = hashlib.sha256(raw.encode()).hexdigest()
-                        return _Recording(path, n_bytes, f"replay-{digest[:16]}", str(record["timestamp"]), n_lines)
-    except TornFile:
-        pass
+                    if not replay.recognises(record):
+                        continue
+                    if session_id is None:
+                        session_id = f"replay-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
+                    time = record["timestamp"]
+                    if isinstance(time, str) and is_time(time):
+                        if clock.timezone is None and is_naive(time):
+                            raise VectraError(f"{path}: {NAIVE}, such as --timezone America/New_York")
+                        late = clock.is_ambiguous(time) and clock.begins_in_second_hour(_times(path))
+                        return _Recording(path, n_bytes, session_id, late)
+    except TornFile as error:
+        torn = str(error)
     except OSError as error:
         raise VectraError(f"cannot read {path}: {error.strerror}") from error
-    return _Recording(path, n_bytes, None, "", n_lines)
+    if session_id is not None:
+        return _Recording(path, n_bytes, session_id, begins_late=False)
+    if torn:
+        raise VectraError(f"{path} is no recording: {torn}; name other files")
+    if n_lines == 0:
+        raise VectraError(f"{path} is empty: there is nothing to import; remove it, or name other files")
+    raise VectraError(
+        f"{path} is no recording: none of its {n_lines} lines holds a record of a known kind "
+        "(JSON objects with type and timestamp); name other files"
+    )
 
 
-def _is_importable(recording: _Recording, timezone: str | None) -> bool:
-    if recording.session_id is None:
-        if recording.n_lines == 0:
-            raise VectraError(f"{recording.path} is empty: there is nothing to import; remove it, or name other files")
-        raise VectraError(
-            f"{recording.path} is no recording: none of its {recording.n_lines} lines holds a record of a known kind "
-            "(JSON objects with type and timestamp); name other files"
-        )
-    if timezone is None and is_naive(recording.first_time):
-        raise VectraError(f"{recording.path}: {NAIVE}, such as --timezone America/New_York")
-    return True
+def _times(path: Path) -> Iterator[str]:
+    """The times of a recording's records, in order."""
+    with contextlib.suppress(TornFile):
+        for lines, _ in read_lines(path, _LOOK_BYTES):
+            for line in lines:
+                for record, _ in _records(line.strip()):
+                    if replay.recognises(record) and isinstance(record["timestamp"], str):
+                        yield record["timestamp"]
 
 
 def _records(line: bytes) -> Iterator[tuple[dict[str, Any], str]]:
@@ -168,7 +192,7 @@ class _Import:
         self.rescued: set[int] = set()
         self.n_bytes = 0
         self.parts: list[_Part] = []
-        # Rejects of files that are still read, by their position in the list of all recordings.
+        # Rejects of the files that are not finished.
         self.rejects: dict[Path, list[Reject]] = {}
 
     def run(self, recordings: list[_Recording]) -> ImportReport:
@@ -199,7 +223,7 @@ class _Import:
                     self._commit_and_go_on(recording)
         except TornFile as error:
             self.report.lines_read += 1  # the line that the break cut off
-            self._reject(recording, number + 1, str(error), "")
+            self._reject(recording, number + 1, str(error), error.rest.decode(errors="replace"))
 
     def _take_lines(self, recording: _Recording, number: int, lines: list[bytes]) -> int:
         """Gather the records of the lines behind line ``number``; returns the number of the last one."""
@@ -238,19 +262,24 @@ class _Import:
 
     def _reject(self, recording: _Recording, number: int, reason: str, raw: str) -> None:
         self.report.rejected.append((str(recording.path), number, reason))
+        self._keep(recording, number, reason, raw)
+
+    def _keep(self, recording: _Recording, number: int, reason: str, raw: str) -> None:
         self.rejects[recording.path].append(Reject(origin=str(recording.path), position=number, reason=reason, raw=raw))
 
     def _commit_and_go_on(self, recording: _Recording) -> None:
-        self.parts[-1].end = len(self.rows)
+        part = self.parts[-1]
+        part.end = len(self.rows)
         self._commit()
-        self.parts = [_Part(recording, 0, is_new=False)]
+        # A file without a record in the batch is still to begin.
+        self.parts = [_Part(recording, 0, is_new=part.is_new and part.start == part.end)]
 
     def _commit(self) -> None:
         """Store the batch and say of each of its lines what became of it."""
         sessions = [part.recording.session_id for part in self.parts for _ in range(part.start, part.end)]
         others = {**replay.CONSTANTS, "session_id": sessions, "seq": self.seqs}
-        starts = [part.start for part in self.parts if part.is_new]
-        batch = convert(replay.COLUMNS, self.rows, others, self.clock, starts)
+        files = {part.start: part.recording.begins_late for part in self.parts if part.is_new and part.start < part.end}
+        batch = convert(replay.COLUMNS, self.rows, others, self.clock, files)
         outcome = commit(self.catalog, batch.table, keep_conflicts=False)
         refused = batch.refused | {batch.kept[row]: reason for row, reason in outcome.conflicts.items()}
         duplicates = {batch.kept[row] for row in outcome.duplicates}
@@ -266,28 +295,40 @@ class _Import:
         self.rows, self.seqs, self.rescued, self.parts, self.n_bytes = [], [], set(), [], 0
 
     def _account(self, part: _Part, duplicates: set[int], refused: dict[int, str]) -> None:
-        """Each line of a file is stored if one of its records is, else duplicate, else rejected."""
-        kinds: dict[int, tuple[int, str, int]] = {}
+        """A line is stored if one of its records is, else rejected if one was refused, else a duplicate."""
+        kinds: dict[int, tuple[_Kind, str, str]] = {}
         for index in range(part.start, part.end):
+            line, raw = line_of(self.seqs[index]), self.rows[index][-1]
+            kind = _Kind.STORED
             if index in refused:
-                kind = (2, refused[index], index)
-            else:
-                kind = (1, "", index) if index in duplicates else (0, "", index)
-            line = line_of(self.seqs[index])
-            kinds[line] = min(kinds.get(line, kind), kind)
-        counts = Counter(found[0] for found in kinds.values())
-        self.report.lines_stored += counts[0]
-        self.report.lines_duplicate += counts[1]
-        for line, (worst, reason, index) in kinds.items():
-            if worst == 2:
-                self._reject(part.recording, line, reason, self.rows[index][-1])
+                kind = _Kind.REJECTED
+                self._keep(part.recording, line, refused[index], raw)
+            elif index in duplicates:
+                kind = _Kind.DUPLICATE
+            found = (kind, refused.get(index, ""), raw)
+            kinds[line] = min(kinds.get(line, found), found)
+        counts = Counter(kind for kind, _, _ in kinds.values())
+        self.report.lines_stored += counts[_Kind.STORED]
+        self.report.lines_duplicate += counts[_Kind.DUPLICATE]
+        self.report.rejected += [
+            (str(part.recording.path), line, reason)
+            for line, (kind, reason, _) in kinds.items()
+            if kind == _Kind.REJECTED
+        ]
 
     def _keep_rejects(self, finished: list[_Recording]) -> None:
-        pending = [(recording, self.rejects.pop(recording.path)) for recording in finished]
-        named = [(recording.session_id, rejects) for recording, rejects in pending if rejects]
-        if not named:
+        named = [(recording.session_id, self.rejects.pop(recording.path)) for recording in finished]
+        if not any(rejects for _, rejects in named):
             return
         with self.catalog.transaction():
-            for session_id, rejects in named:
-                assert session_id is not None
-                keep_rejects(self.catalog, session_id, sorted(rejects, key=lambda reject: reject["position"]))
+            for name, rejects in named:
+                if rejects:
+                    keep_rejects(self.catalog, name, rejects)
+
+
+class _Kind(IntEnum):
+    """What became of a record; of a line with several, the lowest counts."""
+
+    STORED = 0
+    REJECTED = 1
+    DUPLICATE = 2

@@ -30,7 +30,7 @@ class Refused(ValueError):
 def recognises(record: dict[str, Any]) -> bool:
     """Whether the record is one of a replay recording."""
     kind = record.get("type")
-    return "timestamp" in record and (kind == "tick" or kind in SYSTEM_TYPES)
+    return "timestamp" in record and isinstance(kind, str) and (kind == "tick" or kind in SYSTEM_TYPES)
 
 
 def row(record: dict[str, Any], raw: str) -> Row:
