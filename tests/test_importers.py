@@ -1093,6 +1093,14 @@ def test_a_store_on_a_disk_without_any_room_says_so(small_disk: Path, tmp_path: 
     assert len(events(small_disk / "store")) == 4
 
 
+def test_a_store_on_a_disk_without_any_room_can_be_read(small_disk: Path, tmp_path: Path) -> None:
+    """Asking writes nothing, so it needs no room."""
+    imported(save(tmp_path / "small.jsonl", game(3)), small_disk / "store")
+    fill(small_disk)
+
+    assert len(events(small_disk / "store")) == 4
+
+
 def failing_call(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, failure: BaseException) -> None:
     """The nth call of an os function fails."""
     real, calls = getattr(os, name), iter(range(1, 1 << 30))

@@ -85,17 +85,24 @@ class Catalog:
 
     def __init__(self, paths: EventStorePaths, *, create: bool = False) -> None:
         self.paths = paths
+        self.durable_folders: set[Path] = set()  # partitions whose names are known to survive a power cut
         file = paths.catalog_file
-        if create:
+        if not file.exists() or file.stat().st_size == 0:
+            if any(paths.events_parquet_dir.glob("*/*/*.parquet")):
+                state = "empty" if file.exists() else "missing"
+                raise CorruptStore(
+                    f"the catalog {file} is {state}, though there are event files; put it back from a copy, "
+                    "or import the files into a new store if another program wrote them"
+                )
+            if not create:
+                raise NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
             paths.ensure_directories()
-        elif not file.exists():
-            raise NoCatalog(f"there is no store at {paths.data_dir}: {file} is missing")
         try:
             self._db = sqlite3.connect(file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA synchronous = FULL")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._run("PRAGMA synchronous = FULL")
+            if self._run("PRAGMA user_version").fetchone()[0] == 0:
                 self._create()
-            (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
+            (mode,) = self._run("PRAGMA journal_mode").fetchone()
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
         if mode != "wal":
@@ -103,18 +110,27 @@ class Catalog:
                 f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
                 "network home, cannot share memory; put the store on a local disk with --data-dir or $RUGS_DATA_DIR"
             )
+        version_file = paths.manifests_dir / "schema_version.json"
+        if create and not version_file.exists():
+            version_file.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n", encoding="utf-8")
 
     def _create(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
+        # SQLite does not wait for a lock here, as it does elsewhere, when two processes begin together.
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                self._run("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
         with self.transaction():
             # Another process may have been first while this one waited for the lock.
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            if self._run("PRAGMA user_version").fetchone()[0] == 0:
                 for statement in _TABLES.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute("PRAGMA user_version = 1")
-        version_file = self.paths.manifests_dir / "schema_version.json"
-        if not version_file.exists():
-            version_file.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n", encoding="utf-8")
+                    self._run(statement)
+                self._run("PRAGMA user_version = 1")
 
     def _explained(self, error: sqlite3.DatabaseError) -> VectraError:
         text = str(error)
@@ -126,6 +142,14 @@ class Catalog:
         if "not a database" in text or "malformed" in text:
             return CorruptStore(f"the catalog {self.paths.catalog_file} is damaged: {text}")
         return VectraError(f"cannot use the catalog {self.paths.catalog_file}: {text}")
+
+    def _run(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(sql, parameters)
+        except sqlite3.DatabaseError as error:
+            if "malformed" in str(error) or "not a database" in str(error):
+                raise self._explained(error) from error
+            raise
 
     def close(self) -> None:
         """Give the SQLite file back."""
@@ -141,23 +165,23 @@ class Catalog:
     def transaction(self) -> Iterator[None]:
         """All that is done inside becomes durable together, or not at all; one at a time in all processes."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._run("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
         try:
             yield
-            self._db.execute("COMMIT")
+            self._run("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
+                    self._run("ROLLBACK")
             raise
 
     # What a reader asks
 
     def version(self) -> int:
         """The newest store version; 0 before the first commit."""
-        (version,) = self._db.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
+        (version,) = self._run("SELECT coalesce(max(version), 0) FROM versions").fetchone()
         return int(version)
 
     def check_version(self, version: int) -> None:
@@ -165,7 +189,7 @@ class Catalog:
         newest = self.version()
         if not 0 <= version <= newest:
             raise VectraError(f"the store at {self.paths.data_dir} has no version {version}; it has 0 to {newest}")
-        if version and not self._db.execute("SELECT 1 FROM versions WHERE version = ?", (version,)).fetchone():
+        if version and not self._run("SELECT 1 FROM versions WHERE version = ?", (version,)).fetchone():
             raise VersionVacuumed(f"version {version} of the store at {self.paths.data_dir} was vacuumed")
 
     def live_files(self, version: int, *, game_ids: Sequence[str] | None = None) -> list[LiveFile]:
@@ -180,12 +204,12 @@ class Catalog:
         root = self.paths.events_parquet_dir
         return [
             LiveFile(file_id, root / path, *rest)
-            for file_id, path, *rest in self._db.execute(sql + " ORDER BY file_id", parameters)
+            for file_id, path, *rest in self._run(sql + " ORDER BY file_id", parameters)
         ]
 
     def game_ids(self, version: int) -> list[str]:
         """Every game that an event of ``version`` names, sorted."""
-        rows = self._db.execute(
+        rows = self._run(
             "SELECT DISTINCT game_id FROM file_games JOIN files USING (file_id) "
             "WHERE added <= ?1 AND (removed IS NULL OR removed > ?1) ORDER BY game_id",
             (version,),
@@ -194,21 +218,21 @@ class Catalog:
 
     def n_rejected(self) -> int:
         """How many events and lines were refused so far."""
-        (total,) = self._db.execute("SELECT coalesce(sum(n_rejected), 0) FROM rejects").fetchone()
+        (total,) = self._run("SELECT coalesce(sum(n_rejected), 0) FROM rejects").fetchone()
         return int(total)
 
     # What a commit asks and tells, inside a transaction
 
     def stored_runs(self, session_id: str, low: int, high: int) -> list[tuple[int, int, int]]:
         """The (first, last, step) of stored seqs that may meet ``low ... high``."""
-        return self._db.execute(
+        return self._run(
             "SELECT first, last, step FROM identities WHERE session_id = ? AND first <= ? AND last >= ?",
             (session_id, high, low),
         ).fetchall()
 
     def files_of_session(self, session_id: str, low: int, high: int) -> list[tuple[Path, str]]:
         """The live files (path, doc_type) that may hold the seqs ``low ... high`` of a session."""
-        rows = self._db.execute(
+        rows = self._run(
             "SELECT path, doc_type FROM file_sessions JOIN files USING (file_id) "
             "WHERE session_id = ? AND seq_min <= ? AND seq_max >= ? AND removed IS NULL",
             (session_id, high, low),
@@ -217,27 +241,27 @@ class Catalog:
 
     def highest_seq(self, session_id: str) -> int | None:
         """The highest stored seq of a session, None for a new one."""
-        (last,) = self._db.execute("SELECT max(last) FROM identities WHERE session_id = ?", (session_id,)).fetchone()
+        (last,) = self._run("SELECT max(last) FROM identities WHERE session_id = ?", (session_id,)).fetchone()
         return last  # type: ignore[no-any-return]
 
     def complete_game(self, game_id: str) -> str | None:
         """The content hash of the stored complete game, if there is one."""
-        row = self._db.execute("SELECT content FROM complete_games WHERE game_id = ?", (game_id,)).fetchone()
+        row = self._run("SELECT content FROM complete_games WHERE game_id = ?", (game_id,)).fetchone()
         return row[0] if row else None
 
     def add_version(self, commit_id: str) -> int:
         """Open the next store version."""
         version = self.version() + 1
         committed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._db.execute("INSERT INTO versions VALUES (?, ?, ?)", (version, committed_at, commit_id))
+        self._run("INSERT INTO versions VALUES (?, ?, ?)", (version, committed_at, commit_id))
         return version
 
     def may_have(self, commit_id: str) -> bool:
-        """Whether a commit is durable, or that cannot be told; outside a transaction."""
+        """Whether a commit, or its rejects, are durable after all; yes if that cannot be told."""
+        sql = "SELECT 1 FROM versions WHERE commit_id = ?1 UNION ALL SELECT 1 FROM rejects WHERE name = ?1"
         try:
-            found = self._db.execute("SELECT 1 FROM versions WHERE commit_id = ?", (commit_id,)).fetchone()
-            return self._db.in_transaction or found is not None
-        except sqlite3.Error:
+            return self._db.in_transaction or self._run(sql, (commit_id,)).fetchone() is not None
+        except (sqlite3.Error, CorruptStore):
             return True
 
     def add_file(
@@ -247,7 +271,7 @@ class Catalog:
         sessions: Iterable[tuple[str, int, int]],
     ) -> None:
         """Make a file live: its ``files`` row, the games in it and the (session_id, lowest, highest seq) in it."""
-        file_id = self._db.execute(
+        file_id = self._run(
             "INSERT INTO files (path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256, added) "
             "VALUES (:path, :doc_type, :date, :n_rows, :n_bytes, :ts_min, :ts_max, :sha256, :added)",
             row,
@@ -260,27 +284,27 @@ class Catalog:
 
     def add_run(self, session_id: str, first: int, last: int, step: int) -> None:
         """Remember the identities of newly stored rows; a run that goes on from an older one lengthens it."""
-        before = self._db.execute(
+        before = self._run(
             "SELECT first, last, step FROM identities WHERE session_id = ? AND first < ? ORDER BY first DESC LIMIT 1",
             (session_id, first),
         ).fetchone()
         if before is not None:
             gap = first - before[1]
             if gap > 0 and (before[0] == before[1] or before[2] == gap) and (first == last or step == gap):
-                self._db.execute(
+                self._run(
                     "UPDATE identities SET last = ?, step = ? WHERE session_id = ? AND first = ?",
                     (last, gap, session_id, before[0]),
                 )
                 return
-        self._db.execute("INSERT INTO identities VALUES (?, ?, ?, ?)", (session_id, first, last, step))
+        self._run("INSERT INTO identities VALUES (?, ?, ?, ?)", (session_id, first, last, step))
 
     def add_complete_game(self, game_id: str, content: str) -> None:
         """Remember that this game is stored."""
-        self._db.execute("INSERT INTO complete_games VALUES (?, ?)", (game_id, content))
+        self._run("INSERT INTO complete_games VALUES (?, ?)", (game_id, content))
 
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
-        self._db.execute("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+        self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
 
 
 class NoCatalog(VectraError):

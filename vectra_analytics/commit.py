@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import threading
 import uuid
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
 
 _IDENTITY = ["session_id", "seq"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400_000_000  # microseconds
 _WRITERS = 4  # files written at the same time
 _LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
 
@@ -66,7 +69,7 @@ def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) ->
         # Even an interrupt, or an error of SQLite's, may come when all was durable already. Only files of
         # which it is certain that no version has them are removed; a reader never sees the others either.
         if not catalog.may_have(commit_id):
-            for path in written:
+            for path in [*written, catalog.paths.rejects_dir / f"{commit_id}.jsonl"]:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
         raise
@@ -94,17 +97,19 @@ def _store(
     folders: set[Path] = set()
     for part in partitions:
         folder = catalog.paths.parquet_partition_dir(part.doc_type, part.date)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            folders.update((folder.parent, folder.parent.parent))
+        folder.mkdir(parents=True, exist_ok=True)
         folders.add(folder)
+        if folder not in catalog.durable_folders:
+            folders.update(folder.parents[: len(folder.relative_to(catalog.paths.data_dir).parts) + 1])
         began = (_EPOCH + timedelta(microseconds=part.ts_min)).strftime("%H%M%S")
         written.append(folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet")
-    # Encoding and waiting for the disk both leave the interpreter free, so the files of a commit are made together.
-    with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:
-        files = list(
-            pool.map(write_atomically, (part.rows for part in partitions), written, [footer] * len(partitions))
-        )
+    arguments = ([part.rows for part in partitions], written, [footer] * len(partitions))
+    if len(partitions) == 1 or not threading.main_thread().is_alive():
+        files = list(map(write_atomically, *arguments))  # a process that ends starts no thread any more
+    else:
+        # Encoding and waiting for the disk both leave the interpreter free: the files are made together.
+        with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:
+            files = list(pool.map(write_atomically, *arguments))
     for part, file in zip(partitions, files, strict=True):
         row = {
             "path": file.path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
@@ -120,6 +125,7 @@ def _store(
         catalog.add_file(row, part.games, part.sessions)
     for folder in folders:
         sync_folder(folder)
+    catalog.durable_folders |= folders
     for session_id, seqs in by_session.items():
         for run in _runs(sorted(seqs)):
             catalog.add_run(session_id, *run)
@@ -140,20 +146,27 @@ class _Partition:
 
 def _partitions(rows: pa.Table) -> Iterator[_Partition]:
     """The rows by doc_type and UTC day."""
-    keys = pl.DataFrame(rows.select(["doc_type", "ts", "session_id", "seq", "game_id"])).with_row_index("_row")
-    parts = keys.with_columns(_day=pl.col("ts").dt.date()).partition_by("doc_type", "_day", as_dict=True)
+    times = rows["ts"].cast(pa.int64()).to_pylist()
+    games = rows["game_id"].to_pylist()
+    identities = list(zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True))
+    parts: dict[tuple[str, int], list[int]] = {}
+    for row, (doc_type, time) in enumerate(zip(rows["doc_type"].to_pylist(), times, strict=True)):
+        parts.setdefault((doc_type, time // _DAY), []).append(row)
     for (doc_type, day), part in sorted(parts.items()):
-        mine = rows if len(parts) == 1 else rows.take(part["_row"].to_arrow())
-        times = part["ts"].to_physical()
-        by_session = part.group_by("session_id").agg(low=pl.col("seq").min(), high=pl.col("seq").max())
+        mine = rows if len(parts) == 1 else _take(rows, part)
+        spans: dict[str, tuple[int, int]] = {}
+        for session_id, seq in map(identities.__getitem__, part):
+            low, high = spans.get(session_id, (seq, seq))
+            spans[session_id] = min(low, seq), max(high, seq)
+        some_times = list(map(times.__getitem__, part))
         yield _Partition(
             doc_type=doc_type,
-            date=day.isoformat(),
+            date=(_EPOCH + timedelta(days=day)).strftime("%Y-%m-%d").zfill(10),
             rows=mine.select(EVENT_SCHEMA.names).combine_chunks(),
-            ts_min=times.min(),  # type: ignore[arg-type]  # whole numbers, and never none
-            ts_max=times.max(),  # type: ignore[arg-type]  # likewise
-            games=part["game_id"].drop_nulls().unique().to_list(),
-            sessions=by_session.rows(),
+            ts_min=min(some_times),
+            ts_max=max(some_times),
+            games=sorted({games[row] for row in part} - {None}),
+            sessions=[(session_id, *span) for session_id, span in spans.items()],
         )
 
 
@@ -194,7 +207,13 @@ def _known_and_repeated(
     for session_id, seqs in by_session.items():
         has_repeats |= len(set(seqs)) != len(seqs)
         runs = catalog.stored_runs(session_id, min(seqs), max(seqs))
-        known = {seq for first, last, step in runs for seq in seqs if first <= seq <= last and not (seq - first) % step}
+        ordered = sorted(seqs)
+        known = {
+            seq
+            for first, last, step in runs
+            for seq in ordered[bisect_left(ordered, first) : bisect_right(ordered, last)]
+            if not (seq - first) % step
+        }
         if known:
             known_seqs[session_id] = known
     if not known_seqs and not has_repeats:
@@ -248,11 +267,17 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
     content = [name for name in BATCH_SCHEMA.names if name not in _IDENTITY]
     again = _frame(_take(batch, rows)).with_columns(_row=pl.Series(rows, dtype=pl.Int64))
     paired = again.join(kept, on=_IDENTITY, how="left", suffix="_kept", maintain_order="left")
-    same = paired.select(
-        "_row", "session_id", "seq", same=pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c}_kept")) for c in content)
+    # A complete game is itself whenever it was captured; of other events every column counts. Of JSON the
+    # meaning counts, not the order of keys.
+    columns = [name for name in content if name != "raw_json"]
+    judged = paired.select(
+        *("_row", "session_id", "seq", "raw_json", "raw_json_kept"),
+        is_same=pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c}_kept")) for c in columns)
+        | pl.all_horizontal(pl.col(c).eq(pl.col(f"{c}_kept")) for c in ("doc_type", "game_id"))
+        & pl.col("doc_type").eq("complete_game"),
     )
-    for row, session_id, seq, is_same in same.iter_rows():
-        if is_same:
+    for row, session_id, seq, raw, raw_kept, is_same in judged.iter_rows():
+        if is_same and (raw == raw_kept or _canonical_hash(raw) == _canonical_hash(raw_kept)):
             outcome.duplicates.append(row)
         else:
             outcome.conflicts[row] = f"event {session_id}/{seq} {why}"

@@ -26,6 +26,7 @@ _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double
 EVENT_COLUMNS = (*EVENT_SCHEMA.names, "doc_type", "date")
 """What ``events`` shows."""
 
+_MOST_INSTANCES = 8  # each has threads and some megabytes of its own
 _instances: dict[Path, duckdb.DuckDBPyConnection] = {}
 _lock = threading.Lock()
 
@@ -46,9 +47,10 @@ os.register_at_fork(after_in_child=_forget_instances)
 def cursor(data_dir: Path) -> duckdb.DuckDBPyConnection:
     """A fresh cursor on the store's instance; about 1 ms, the first one 20 to 70."""
     with _lock:
-        instance = _instances.get(data_dir)
-        if instance is None:
-            instance = _instances[data_dir] = _open(data_dir)
+        instance = _instances.pop(data_dir, None) or _open(data_dir)
+        _instances[data_dir] = instance  # the last one used is the last one in it
+        while len(_instances) > _MOST_INSTANCES:
+            del _instances[next(iter(_instances))]  # it ends with its last cursor
         return instance.cursor()
 
 

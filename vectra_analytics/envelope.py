@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -402,7 +402,7 @@ _WHOLE = ("seq", "tick", "cooldown_timer", "trade_count", "sequence_position")
 _texts = attrgetter(*_TEXT)
 _wholes = attrgetter(*_WHOLE)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode
-_columns = attrgetter(*BATCH_SCHEMA.names)
+_getters = [attrgetter(name) for name in BATCH_SCHEMA.names]
 _STEP = Decimal(1).scaleb(-MONEY.scale)
 _WIDE = Context(prec=MONEY.precision)
 
@@ -439,11 +439,11 @@ def money(value: Number, name: str) -> Decimal:
     return exact.quantize(_STEP, context=_WIDE) if significant else Decimal(0).quantize(_STEP)
 
 
-def events_to_table(events: Iterable[EventEnvelope]) -> pa.Table:
+def events_to_table(events: Sequence[EventEnvelope]) -> pa.Table:
     """The events as one table of :data:`vectra_analytics.schema.BATCH_SCHEMA`, in their order."""
-    columns = list(zip(*map(_columns, events), strict=True)) or [()] * len(BATCH_SCHEMA)
     arrays = []
-    for field, values in zip(BATCH_SCHEMA, columns, strict=True):
+    for field, get in zip(BATCH_SCHEMA, _getters, strict=True):
+        values = list(map(get, events))
         if field.nullable and values.count(None) == len(values):
             arrays.append(pa.nulls(len(values), field.type))
         else:

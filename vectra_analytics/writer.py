@@ -1,6 +1,7 @@
 """ParquetWriter: events in, durable files out; a thread of its own commits, so that writing only enqueues."""
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -66,6 +67,7 @@ class ParquetWriter:
         self._flush_wanted = False
         self._closing = False
         self._closed = False
+        self._process = os.getpid()
         self._failure: BaseException | None = None
         self._files: list[Path] = []  # since the last flush
         self._n_rejected = 0
@@ -124,13 +126,16 @@ class ParquetWriter:
             The files committed since the last call, those of background commits included; None if none.
         """
         with self._lock:
-            if not self._closed:
-                self._settle(self._accepted)
+            if self._closed:
+                return None
+            self._settle(self._accepted)
             files, self._files = self._files, []
             return files or None
 
     def close(self) -> None:
         """Make all durable and stop. After an error the writer stays open with its events, to be closed again."""
+        if os.getpid() != self._process:
+            return  # a forked child has neither the thread nor a claim to its parent's events
         with self._lock:
             if self._closed:
                 return
