@@ -87,9 +87,10 @@ class Catalog:
         self.paths = paths
         self.durable_folders: set[Path] = set()  # partitions whose names are known to survive a power cut
         file = paths.catalog_file
-        if not file.exists() or file.stat().st_size == 0:
+        n_bytes = _size(file)
+        if not n_bytes:
             if any(paths.events_parquet_dir.glob("*/*/*.parquet")):
-                state = "empty" if file.exists() else "missing"
+                state = "missing" if n_bytes is None else "empty"
                 raise CorruptStore(
                     f"the catalog {file} is {state}, though there are event files; put it back from a copy, "
                     "or import the files into a new store if another program wrote them"
@@ -99,12 +100,23 @@ class Catalog:
             paths.ensure_directories()
         try:
             self._db = sqlite3.connect(file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-            self._run("PRAGMA synchronous = FULL")
-            if self._run("PRAGMA user_version").fetchone()[0] == 0:
-                self._create()
-            (mode,) = self._run("PRAGMA journal_mode").fetchone()
+            try:
+                mode = self._begin()
+            except BaseException:
+                self._db.close()
+                raise
         except sqlite3.DatabaseError as error:
-            raise self._explained(error) from error
+            if create or _size(file.with_name(f"{file.name}-wal")):
+                raise self._explained(error) from error
+            # On a full or a read-only disk SQLite cannot make the files that it shares with writers; where
+            # there is no log of theirs, the catalog can be read as it stands.
+            self._db = sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            try:
+                self._run("PRAGMA user_version")
+            except sqlite3.DatabaseError:
+                self._db.close()
+                raise self._explained(error) from error
+            return
         if mode != "wal":
             raise VectraError(
                 f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
@@ -113,6 +125,14 @@ class Catalog:
         version_file = paths.manifests_dir / "schema_version.json"
         if create and not version_file.exists():
             version_file.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n", encoding="utf-8")
+
+    def _begin(self) -> str:
+        """Make the tables where there are none; returns how SQLite keeps its journal."""
+        self._run("PRAGMA synchronous = FULL")
+        if self._run("PRAGMA user_version").fetchone()[0] == 0:
+            self._create()
+        (mode,) = self._run("PRAGMA journal_mode").fetchone()
+        return str(mode)
 
     def _create(self) -> None:
         # SQLite does not wait for a lock here, as it does elsewhere, when two processes begin together.
@@ -305,6 +325,15 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise VectraError(f"cannot use the catalog {file}: {error.strerror}") from error
 
 
 class NoCatalog(VectraError):

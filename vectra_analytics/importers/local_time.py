@@ -66,8 +66,8 @@ class LocalClock:
 
     def is_ambiguous(self, text: str) -> bool:
         """Whether a text names a local time that came twice."""
-        first, second = self._candidates(text)
-        return first != second
+        early, late = self._readings([text])
+        return early != late
 
     def begins_in_second_hour(self, texts: Iterable[str]) -> bool:
         """Whether a file with these times, which begin in a doubled hour, begins in the second of the two."""
@@ -86,25 +86,21 @@ class LocalClock:
         else:
             early = list(_in_utc(local, self.timezone, "earliest"))
             late = list(_in_utc(local, self.timezone, "latest"))
-        for row in local.is_null().arg_true():
-            early[row], late[row] = self._candidates(texts[row])
+        odd = local.is_null().arg_true().to_list()  # not as plain as that: Python reads them, Polars finds their zone
+        naive: list[tuple[int, datetime]] = []
+        for row in odd:
+            reading = _read_time(texts[row])
+            if isinstance(reading, datetime):
+                naive.append((row, reading))
+            else:
+                early[row] = late[row] = reading
+        if naive and self.timezone is not None:
+            times_of_odd = pl.Series([time for _, time in naive], dtype=pl.Datetime("us"))
+            firsts = _in_utc(times_of_odd, self.timezone, "earliest")
+            seconds = _in_utc(times_of_odd, self.timezone, "latest")
+            for (row, _), first, second in zip(naive, firsts, seconds, strict=True):
+                early[row], late[row] = first, second
         return early, late
-
-    def _candidates(self, text: str) -> tuple[int | str | None, int | str | None]:
-        try:
-            if len(text) < len("2025-10-29T18:36"):
-                raise ValueError
-            time = datetime.fromisoformat(text)
-        except ValueError:
-            reason = f"timestamp {text[:40]!r} is no ISO 8601 time"
-            return reason, reason
-        if time.tzinfo is not None:
-            instant = (time - _EPOCH) // datetime.resolution
-            return instant, instant
-        if self.timezone is None:
-            return NAIVE, NAIVE
-        local = pl.Series([time], dtype=pl.Datetime("us"))
-        return _in_utc(local, self.timezone, "earliest")[0], _in_utc(local, self.timezone, "latest")[0]
 
     def _settle(self, early: Sequence[int | str | None], late: Sequence[int | str | None]) -> list[int | str]:
         """Choose between the two readings of each time of a file by what stands around it."""
@@ -140,6 +136,17 @@ def takewhile_and_one(is_wanted: Callable[[str], bool], texts: Iterable[str]) ->
         yield text
         if not is_wanted(text):
             return
+
+
+def _read_time(text: str) -> datetime | int | str:
+    """A naive time; or that of an aware one in microseconds since 1970; or the reason why it is none."""
+    try:
+        if len(text) < len("2025-10-29T18:36"):
+            raise ValueError
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return f"timestamp {text[:40]!r} is no ISO 8601 time"
+    return time if time.tzinfo is None else (time - _EPOCH) // datetime.resolution
 
 
 def is_time(text: str) -> bool:
