@@ -7,7 +7,6 @@ import argparse
 import json
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ def import_cost() -> list[Result]:
     """What `import vectra_analytics` costs beside the libraries it cannot do without."""
     ours: list[float] = []
     theirs: list[float] = []
-    for _ in range(9):
+    for _ in range(15):
         for code, times in (
             ("import vectra_analytics", ours),
             ("import duckdb, polars, pyarrow.parquet, sqlite3", theirs),
@@ -35,9 +34,9 @@ def import_cost() -> list[Result]:
     return [
         {
             "what": "import vectra_analytics",
-            "ours": f"{statistics.median(ours) * 1e3:.0f} ms",
-            "alternative": f"{statistics.median(theirs) * 1e3:.0f} ms: duckdb, polars, pyarrow.parquet, sqlite3",
-            "ratio": statistics.median(ours) / statistics.median(theirs),
+            "ours": f"{min(ours) * 1e3:.0f} ms",
+            "alternative": f"{min(theirs) * 1e3:.0f} ms: duckdb, polars, pyarrow.parquet, sqlite3",
+            "ratio": min(ours) / min(theirs),
             "wanted": "<= 1.15",
         }
     ]

@@ -154,10 +154,9 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
         parts.setdefault((doc_type, time // _DAY), []).append(row)
     for (doc_type, day), part in sorted(parts.items()):
         mine = rows if len(parts) == 1 else _take(rows, part)
-        spans: dict[str, tuple[int, int]] = {}
+        seqs_of: dict[str, list[int]] = {}
         for session_id, seq in map(identities.__getitem__, part):
-            low, high = spans.get(session_id, (seq, seq))
-            spans[session_id] = min(low, seq), max(high, seq)
+            seqs_of.setdefault(session_id, []).append(seq)
         some_times = list(map(times.__getitem__, part))
         yield _Partition(
             doc_type=doc_type,
@@ -165,8 +164,8 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
             rows=mine.select(EVENT_SCHEMA.names).combine_chunks(),
             ts_min=min(some_times),
             ts_max=max(some_times),
-            games=sorted({games[row] for row in part} - {None}),
-            sessions=[(session_id, *span) for session_id, span in spans.items()],
+            games=sorted(set(map(games.__getitem__, part)) - {None}),
+            sessions=[(session_id, min(seqs), max(seqs)) for session_id, seqs in seqs_of.items()],
         )
 
 

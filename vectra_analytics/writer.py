@@ -97,25 +97,27 @@ class ParquetWriter:
 
     def write(self, event: EventEnvelope) -> None:
         """Take one event; returns at once, or when the full queue has room again."""
-        if not isinstance(event, EventEnvelope):
+        if type(event) is not EventEnvelope and not isinstance(event, EventEnvelope):
             raise InvalidEvent(f"write() takes an EventEnvelope; this is a {type(event).__name__}")
         with self._lock:
-            while True:
-                if self._closed or self._closing:
-                    raise WriterClosed("this writer is closed; open a new ParquetWriter on the same store to go on")
-                if self._failure is not None:
-                    raise self._failed(self._failure)
-                if self._accepted - self._durable < self._capacity:
-                    break
-                self._progress.wait()
+            while self._closing or self._failure is not None or self._accepted - self._durable >= self._capacity:
+                self._wait_or_refuse()
             pending = self._pending
             pending.append(event)
             self._accepted += 1
-            if len(pending) == 1 and not self._committing:
+            n_pending = len(pending)
+            if n_pending == self._buffer_size:
+                self._work.notify()
+            elif n_pending == 1 and not self._committing:
                 # No need to wake the other thread for this: it never sleeps longer than an interval.
                 self._due = time.monotonic() + self._flush_interval
-            if len(pending) == self._buffer_size:
-                self._work.notify()
+
+    def _wait_or_refuse(self) -> None:
+        if self._closing:
+            raise WriterClosed("this writer is closed; open a new ParquetWriter on the same store to go on")
+        if self._failure is not None:
+            raise self._failed(self._failure)
+        self._progress.wait()
 
     def flush(self) -> list[Path] | None:
         """Wait until all that was written before is durable.

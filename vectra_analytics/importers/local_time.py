@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -39,7 +40,8 @@ class LocalClock:
                 if not timezone:
                     raise pl.exceptions.ComputeError("a zone has a name")
                 pl.Series([datetime(2025, 1, 1)]).dt.replace_time_zone(timezone)
-            except pl.exceptions.PolarsError as error:
+                ZoneInfo(timezone)
+            except (pl.exceptions.PolarsError, ZoneInfoNotFoundError) as error:
                 raise VectraError(
                     f"unknown time zone {timezone!r}; give an IANA name such as America/New_York or UTC"
                 ) from error
@@ -66,8 +68,11 @@ class LocalClock:
 
     def is_ambiguous(self, text: str) -> bool:
         """Whether a text names a local time that came twice."""
-        early, late = self._readings([text])
-        return early != late
+        reading = _read_time(text)
+        if self.timezone is None or not isinstance(reading, datetime):
+            return False
+        zone = ZoneInfo(self.timezone)
+        return reading.replace(tzinfo=zone).utcoffset() != reading.replace(tzinfo=zone, fold=1).utcoffset()
 
     def begins_in_second_hour(self, texts: Iterable[str]) -> bool:
         """Whether a file with these times, which begin in a doubled hour, begins in the second of the two."""
