@@ -1,6 +1,7 @@
 """What storing costs: a write, a durable event, an imported megabyte."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,33 +12,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import corpus
-from vectra_analytics import EventStorePaths, ParquetWriter, import_recordings
+from vectra_analytics import EventEnvelope, EventStorePaths, ParquetWriter, import_recordings
 
 
 def write_latency(folder: Path) -> list[dict[str, object]]:
-    """`write()` at 1,000 events a second into a queue that is not full."""
+    """`write()` at 1,000 events a second into a queue that is not full, against a lock and a list."""
     events = [event for number in range(20) for event in corpus.events(number, "latency")]
-    times = []
+    lock = threading.Lock()
+    plain: list[EventEnvelope] = []
+
+    def append(event: EventEnvelope) -> None:
+        with lock:
+            plain.append(event)
+
     with ParquetWriter(EventStorePaths(folder / "latency")) as writer:
-        due = time.perf_counter()
-        for event in events:
-            due += 0.001
-            while time.perf_counter() < due:
-                time.sleep(0.0002)
-            begin = time.perf_counter()
-            writer.write(event)
-            times.append(time.perf_counter() - begin)
-    times.sort()
-    p50, p99 = (times[int(len(times) * share)] * 1e6 for share in (0.5, 0.99))
+        ours = _p99(writer.write, events)
+    bare = _p99(append, events)
     return [
         {
             "what": "write(), 1,000 events/s: p99",
-            "ours": f"{p99:.0f} us",
-            "alternative": f"p50 {p50:.0f} us",
-            "ratio": None,
+            "ours": f"{ours * 1e6:.0f} us",
+            "alternative": f"{bare * 1e6:.0f} us: taking a lock and appending to a list",
+            "ratio": ours / bare,
             "wanted": "<= 25 us",
         }
     ]
+
+
+def _p99(take: Callable[[EventEnvelope], object], events: list[EventEnvelope]) -> float:
+    times = []
+    due = time.perf_counter()
+    for event in events:
+        due += 0.001
+        while time.perf_counter() < due:
+            time.sleep(0.0002)
+        begin = time.perf_counter()
+        take(event)
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[len(times) * 99 // 100]
 
 
 def durable_events(folder: Path, n_games: int) -> list[dict[str, object]]:
