@@ -930,6 +930,24 @@ def test_a_file_that_is_no_recording_is_named(content: bytes, said: str, suffix:
     assert not (tmp_path / "store").exists()
 
 
+def test_a_file_among_others_that_is_no_recording_stops_none_of_them(tmp_path: Path) -> None:
+    """In a folder each line of it is rejected, and an empty file has none; named itself, it is an error."""
+    folder = tmp_path / "in"
+    save(folder / "game.jsonl", game(2))
+    foreign = save(folder / "other.jsonl", [b'{"a": 1}', b"no JSON"])
+    (folder / "empty.jsonl").write_bytes(b"")
+
+    report = imported(folder, tmp_path / "store")
+
+    assert kinds(report) == (3, 0, 0, 2)
+    assert {name for name, _, _ in report.rejected} == {str(foreign)}
+    assert kinds(imported(folder, tmp_path / "store")) == (0, 3, 0, 2)
+    assert ask(tmp_path / "store").info().n_rejected == 2
+    assert "no recording" in refusal([folder, foreign], tmp_path / "store")
+    foreign.rename(tmp_path / "other.jsonl")
+    assert "no recording" in refusal(f"{tmp_path}/*.jsonl", tmp_path / "store")
+
+
 @pytest.mark.parametrize("name", ["bad.jsonl.gz", "bad.jsonl.zst"])
 def test_a_damaged_compressed_file_is_not_called_empty(name: str, tmp_path: Path) -> None:
     """It has bytes, but they are no compressed data."""

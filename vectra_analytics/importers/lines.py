@@ -20,17 +20,23 @@ _BOM = b"\xef\xbb\xbf"
 Source = str | os.PathLike[str]
 
 
-def find_recordings(sources: Source | Iterable[Source]) -> list[Path]:
-    """The files that these files, folders and glob patterns mean, each once, sorted within a source."""
+def find_recordings(sources: Source | Iterable[Source]) -> dict[Path, bool]:
+    """The files that these files, folders and glob patterns mean, each once, sorted within a source.
+
+    Beside each, whether it was named itself: such a file must be a recording, one of many found need not.
+    """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
-    found: dict[Path, None] = {}
+    found: dict[Path, bool] = {}
     for source in sources:
         try:
-            found.update(dict.fromkeys(match.absolute() for match in _matches(os.fspath(source))))
+            matches = _matches(os.fspath(source))
+            for match in matches:
+                is_named = match == Path(os.path.expanduser(source))
+                found[match.absolute()] = found.get(match.absolute(), False) or is_named
         except (OSError, ValueError) as error:
             raise VectraError(f"cannot read {os.fspath(source):.300}: {_reason(error)}") from error
-    return list(found)
+    return found
 
 
 def _matches(source: str) -> list[Path]:

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import hashlib
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +89,9 @@ def import_recordings(
     """
     clock = LocalClock(timezone)
     files = find_recordings(sources)
-    recordings = [_look_at(file, clock) for file in files]
+    recordings = [_look_at(file, clock, is_named=is_named) for file, is_named in files.items()]
+    if not any(recording.is_known for recording in recordings):
+        _look_at(recordings[0].path, clock, is_named=True)  # raises, and says what is wrong with it
     paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
     with Catalog(paths, create=True) as catalog:
         try:
@@ -121,10 +124,11 @@ class _Recording:
     n_bytes: int
     session_id: str
     begins_late: bool  # in the second of two equal hours
+    is_known: bool = True  # else no line of it is a record, and each is rejected
 
 
-def _look_at(path: Path, clock: LocalClock) -> _Recording:
-    """Find the first record, and refuse what is no recording before anything is stored."""
+def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> _Recording:
+    """Find the first record, and refuse a named file that is no recording before anything is stored."""
     session_id: str | None = None
     torn = ""
     n_lines = 0
@@ -150,6 +154,9 @@ def _look_at(path: Path, clock: LocalClock) -> _Recording:
         raise VectraError(f"cannot read {path}: {error.strerror}") from error
     if session_id is not None:
         return _Recording(path, n_bytes, session_id, begins_late=False)
+    if not is_named:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return _Recording(path, n_bytes, f"foreign-{name}", begins_late=False, is_known=False)
     if torn:
         raise VectraError(f"{path} is no recording: {torn}; name other files")
     if n_lines == 0:
