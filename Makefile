@@ -48,6 +48,7 @@ clean:  ## remove the environment and what the demo made
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or name it: make demo PYTHON=/path/to/python3" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv"
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'  # older ones resolve for minutes
 	@$(PIP) --editable .
 	@touch $@
 
