@@ -237,7 +237,7 @@ def test_a_file_system_without_shared_memory_is_refused(
     real = sqlite3.connect
 
     def without_shared_memory(file: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = real(f"file:{file}?vfs=unix-dotfile", uri=True, **options)
+        connection: sqlite3.Connection = real(f"file:{file}?vfs=unix-dotfile", **{**options, "uri": True})
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", without_shared_memory)

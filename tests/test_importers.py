@@ -1135,7 +1135,7 @@ def failing_call(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, failure: 
     "failure", [OSError(errno.EIO, os.strerror(errno.EIO)), KeyboardInterrupt()], ids=["I/O", "^C"]
 )
 @pytest.mark.parametrize("nth", [1, 2, 4, 7])
-@pytest.mark.parametrize("name", ["fsync", "rename", "replace"])
+@pytest.mark.parametrize("name", ["fsync", "rename"])
 def test_a_failure_at_any_step_leaves_a_valid_store(
     name: str, nth: int, failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

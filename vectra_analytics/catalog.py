@@ -12,6 +12,7 @@ from typing import Any
 from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import SCHEMA_VERSION
+from vectra_analytics.whole_files import write_whole
 
 _LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
 
@@ -99,24 +100,24 @@ class Catalog:
                 raise NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
             paths.ensure_directories()
         try:
-            self._db = sqlite3.connect(file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                mode = self._begin()
-            except BaseException:
-                self._db.close()
-                raise
+            self._db = _connected(str(file))
         except sqlite3.DatabaseError as error:
             if create or _size(file.with_name(f"{file.name}-wal")):
                 raise self._explained(error) from error
             # On a full or a read-only disk SQLite cannot make the files that it shares with writers; where
             # there is no log of theirs, the catalog can be read as it stands.
-            self._db = sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
             try:
-                self._run("PRAGMA user_version")
+                self._db = _connected(f"{file.as_uri()}?mode=ro&immutable=1", is_uri=True)
             except sqlite3.DatabaseError:
-                self._db.close()
                 raise self._explained(error) from error
             return
+        try:
+            mode = self._begin()
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise self._explained(error) from error
+            raise
         if mode != "wal":
             raise VectraError(
                 f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
@@ -124,7 +125,7 @@ class Catalog:
             )
         version_file = paths.manifests_dir / "schema_version.json"
         if create and not version_file.exists():
-            version_file.write_text(json.dumps({"schema_version": SCHEMA_VERSION}) + "\n", encoding="utf-8")
+            write_whole(version_file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
 
     def _begin(self) -> str:
         """Make the tables where there are none; returns how SQLite keeps its journal."""
@@ -325,6 +326,17 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:
+    """A connection that has read from the database."""
+    db = sqlite3.connect(target, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=is_uri)
+    try:
+        db.execute("PRAGMA user_version")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _size(file: Path) -> int | None:

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import CorruptStore
-from vectra_analytics.parquet import sync_folder, write_atomically
+from vectra_analytics.parquet import write_atomically
 from vectra_analytics.rejects import Reject, keep_rejects
 from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
+from vectra_analytics.whole_files import sync_folder
 
 _IDENTITY = ["session_id", "seq"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.errors import VectraError
-from vectra_analytics.parquet import ROW_GROUP_ROWS, sync_folder
+from vectra_analytics.parquet import ROW_GROUP_ROWS
+from vectra_analytics.whole_files import sync_folder, write_whole
 
 SUFFIXES = (".csv", ".parquet")
 _FORMULA = r"^[=+\-@\t\r]"  # what spreadsheets take for the start of a formula
@@ -81,7 +82,7 @@ def write_export(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
         # An export is what has a meta file: an old one must not vouch for new rows.
         meta_path(path).unlink(missing_ok=True)
         os.replace(unfinished, path)
-        _write_whole(meta_path(path), orjson.dumps({**said, "sha256": digest}, option=orjson.OPT_INDENT_2) + b"\n")
+        write_whole(meta_path(path), orjson.dumps({**said, "sha256": digest}, option=orjson.OPT_INDENT_2) + b"\n")
         sync_folder(path.parent)
     except OSError as error:
         raise VectraError(f"cannot export to {path}: {error.strerror or error}") from error
@@ -94,19 +95,6 @@ def write_export(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
 def library_versions() -> dict[str, str]:
     """What an export was made with."""
     return {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 class _HashingFile(io.RawIOBase):

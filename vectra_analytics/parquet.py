@@ -1,9 +1,7 @@
 """One event file: written whole or not at all, with what is needed to know it again in its footer."""
 
-import contextlib
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.schema import EVENT_SCHEMA
+from vectra_analytics.whole_files import write_whole
 
 ROW_GROUP_ROWS = 16_384
 _DICTIONARY = [field.name for field in EVENT_SCHEMA if pa.types.is_dictionary(field.type)] + [
@@ -44,7 +43,7 @@ def write_atomically(table: pa.Table, path: Path, footer: Mapping[str, str]) -> 
     """Write ``table`` so that a reader sees the whole file or no file, and a power cut after this keeps it.
 
     The footer gets ``footer`` (under ``vectra.*``) and the SHA-256 of all bytes before it, so a file can be
-    checked when the catalog is lost. The caller still has to :func:`sync_folder` the file's folder.
+    checked when the catalog is lost. The caller still has to sync the file's folder.
     """
     buffer = io.BytesIO()
     writer = pq.ParquetWriter(
@@ -63,26 +62,5 @@ def write_atomically(table: pa.Table, path: Path, footer: Mapping[str, str]) -> 
     )
     writer.close()
     content = buffer.getvalue()
-    # A rename is atomic only within one file system, so the unfinished file is a neighbour. Other tools'
-    # **/*.parquet scans also take hidden files: hence ".part" at the end.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as sink:
-            sink.write(content)
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.rename(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
+    write_whole(path, content)
     return WrittenFile(path, len(content), hashlib.sha256(content).hexdigest())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

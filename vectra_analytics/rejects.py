@@ -1,14 +1,13 @@
 """Refused events and lines: kept with their reason in ``manifests/rejects``, counted in the catalog."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from typing import TypedDict
 
 import orjson
 
 from vectra_analytics.catalog import Catalog
-from vectra_analytics.parquet import sync_folder
+from vectra_analytics.whole_files import sync_folder, write_whole
 
 
 class Reject(TypedDict):
@@ -23,34 +22,20 @@ class Reject(TypedDict):
 def keep_rejects(catalog: Catalog, name: str, rejects: Sequence[Reject]) -> None:
     """Add the rejects to ``manifests/rejects/<name>.jsonl`` and count them; call it inside a transaction.
 
-    The same text at the same place is kept once, so reading a recording or its copy again counts nothing twice.
+    What is kept under this name is not added again, so reading a recording or a copy again counts nothing twice.
     """
     folder = catalog.paths.rejects_dir
-    kept = {}
+    kept: list[Reject] = []
     with contextlib.suppress(FileNotFoundError):
-        for line in (folder / f"{name}.jsonl").read_bytes().splitlines():
-            before: Reject = orjson.loads(line)
-            kept[before["position"], before["raw"]] = before
+        kept = [orjson.loads(line) for line in (folder / f"{name}.jsonl").read_bytes().splitlines()]
+    before = {(reject["position"], reject["raw"]) for reject in kept}
     for reject in rejects:
-        # A raw text need not be UTF-8; surrogates from bytes that are not become replacement signs.
-        clean = reject["raw"].encode(errors="replace").decode()
-        kept[reject["position"], clean] = Reject(
-            origin=reject["origin"].encode(errors="replace").decode(),
-            position=reject["position"],
-            reason=reject["reason"],
-            raw=clean,
-        )
-    unfinished = folder / f".{name}.jsonl.{os.getpid()}.part"
-    try:
-        with unfinished.open("wb") as sink:
-            for _, reject in sorted(kept.items()):
-                sink.write(orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE))
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(unfinished, folder / f"{name}.jsonl")
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
+        # A text need not be UTF-8; surrogates from bytes that are not become replacement signs.
+        raw, origin = (text.encode(errors="replace").decode() for text in (reject["raw"], reject["origin"]))
+        if (reject["position"], raw) not in before:
+            kept.append(Reject(origin=origin, position=reject["position"], reason=reject["reason"], raw=raw))
+    kept.sort(key=lambda reject: reject["position"])
+    lines = (orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE) for reject in kept)
+    write_whole(folder / f"{name}.jsonl", b"".join(lines))
     sync_folder(folder)
     catalog.add_rejects(name, len(kept))
