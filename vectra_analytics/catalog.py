@@ -125,7 +125,13 @@ class Catalog:
             )
         version_file = paths.manifests_dir / "schema_version.json"
         if create and not version_file.exists():
-            write_whole(version_file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            try:
+                write_whole(version_file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            except BaseException as error:
+                self._db.close()
+                if isinstance(error, OSError):
+                    raise VectraError(f"cannot write {version_file}: {error.strerror}") from error
+                raise
 
     def _begin(self) -> str:
         """Make the tables where there are none; returns how SQLite keeps its journal."""

@@ -81,10 +81,15 @@ def readable_dir(data_dir: Path) -> str:
     if _IS_PLAIN(name):
         return name
     folder = tempfile.mkdtemp(prefix="vectra-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove_link, Path(folder), os.getpid())
     link = Path(folder, "store")
     link.symlink_to(data_dir, target_is_directory=True)
     return str(link)
+
+
+def _remove_link(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not a forked child, whose parent still reads through it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Relations:
