@@ -930,6 +930,11 @@ def test_a_file_that_is_no_recording_is_named(content: bytes, said: str, suffix:
     assert not (tmp_path / "store").exists()
 
 
+def test_no_source_at_all_is_said_to_be_none(tmp_path: Path) -> None:
+    """An empty list is a mistake, not an import of nothing."""
+    assert "no recordings were named" in refusal([], tmp_path / "store")
+
+
 def test_a_file_among_others_that_is_no_recording_stops_none_of_them(tmp_path: Path) -> None:
     """In a folder each line of it is rejected, and an empty file has none; named itself, it is an error."""
     folder = tmp_path / "in"

@@ -183,7 +183,7 @@ class EventStoreQuery:
             return self._fetch(relations, "games")
 
     def get_tick_features(self, game_id: str) -> pl.DataFrame:
-        """Every tick of one game with its features, in order; docs/views.md has the columns."""
+        """Every tick of one game with its features, in order; ``vectra features --describe`` explains them."""
         return self.features(games=[game_id])
 
     def features(

@@ -36,6 +36,8 @@ def find_recordings(sources: Source | Iterable[Source]) -> dict[Path, bool]:
                 found[match.absolute()] = found.get(match.absolute(), False) or is_named
         except (OSError, ValueError) as error:
             raise VectraError(f"cannot read {os.fspath(source):.300}: {_reason(error)}") from error
+    if not found:
+        raise VectraError("no recordings were named; give files, folders or patterns")
     return found
 
 
