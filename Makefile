@@ -50,6 +50,7 @@ clean:  ## remove the environment and what the demo made
 	@echo "installing into .venv"
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'  # older ones resolve for minutes
 	@$(PIP) --editable .
+	@$(BIN)/python -m compileall -q vectra_analytics  # pip compiles what it copies, but an editable package is not copied
 	@touch $@
 
 .venv/all: .venv/core

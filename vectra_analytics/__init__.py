@@ -3,6 +3,8 @@
 Read the rooms in this order: envelope, writer, importers, features, query, exports.
 """
 
+from typing import TYPE_CHECKING
+
 from vectra_analytics.envelope import Direction, DocType, EventEnvelope, EventSource
 from vectra_analytics.errors import (
     CommitFailed,
@@ -14,10 +16,12 @@ from vectra_analytics.errors import (
     VersionVacuumed,
     WriterClosed,
 )
-from vectra_analytics.importers import ImportReport, import_recordings
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.writer import ParquetWriter
+
+if TYPE_CHECKING:
+    from vectra_analytics.importers import ImportReport, import_recordings
 
 __all__ = [
     "CommitFailed",
@@ -38,3 +42,12 @@ __all__ = [
     "WriterClosed",
     "import_recordings",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load the importers when they are asked for: most programs read a store and import nothing."""
+    if name in {"ImportReport", "import_recordings"}:
+        from vectra_analytics import importers
+
+        return getattr(importers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
