@@ -207,14 +207,14 @@ def _end_of_object(text: str, start: int) -> int | None:
 
 def position_seq(line: int, position: int) -> int:
     """The seq of the ``position``-th record (from 0) of a line (from 1): file order, and stable as files grow."""
-    if position >> _POSITION_BITS:
-        raise VectraError(f"line {line} holds more than {1 << _POSITION_BITS} records")
-    return line << _POSITION_BITS | position
+    if position >> POSITION_BITS:
+        raise VectraError(f"line {line} holds more than {1 << POSITION_BITS} records")
+    return line << POSITION_BITS | position
 
 
 def line_of(seq: int) -> int:
     """The line that a seq of :func:`position_seq` came from."""
-    return seq >> _POSITION_BITS
+    return seq >> POSITION_BITS
 
 
-_POSITION_BITS = 20
+POSITION_BITS = 20
