@@ -5,6 +5,7 @@ import hashlib
 import threading
 import uuid
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -150,14 +151,15 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
     times = rows["ts"].cast(pa.int64()).to_pylist()
     games = rows["game_id"].to_pylist()
     identities = list(zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True))
-    parts: dict[tuple[str, int], list[int]] = {}
-    for row, (doc_type, time) in enumerate(zip(rows["doc_type"].to_pylist(), times, strict=True)):
-        parts.setdefault((doc_type, time // _DAY), []).append(row)
+    days = [time // _DAY for time in times]
+    parts: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(rows["doc_type"].to_pylist(), days, strict=True)):
+        parts[key].append(row)
     for (doc_type, day), part in sorted(parts.items()):
         mine = rows if len(parts) == 1 else _take(rows, part)
-        seqs_of: dict[str, list[int]] = {}
+        seqs_of: defaultdict[str, list[int]] = defaultdict(list)
         for session_id, seq in map(identities.__getitem__, part):
-            seqs_of.setdefault(session_id, []).append(seq)
+            seqs_of[session_id].append(seq)
         some_times = list(map(times.__getitem__, part))
         yield _Partition(
             doc_type=doc_type,
@@ -192,9 +194,9 @@ def _take(batch: pa.Table, rows: list[int]) -> pa.Table:
 
 
 def _by_session(batch: pa.Table) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    found: defaultdict[str, list[int]] = defaultdict(list)
     for session_id, seq in zip(batch["session_id"].to_pylist(), batch["seq"].to_pylist(), strict=True):
-        found.setdefault(session_id, []).append(seq)
+        found[session_id].append(seq)
     return found
 
 
