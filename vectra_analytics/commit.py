@@ -58,10 +58,10 @@ def commit(catalog: Catalog, batch: pa.Table, *, keep_conflicts: bool = True) ->
     written: list[Path] = []
     try:
         with catalog.transaction():
-            by_session = _by_session(batch)
+            by_session = _by_session(_identities(batch))
             new = _new_rows(catalog, batch, by_session, outcome)
             if new is not batch:
-                by_session = _by_session(new)
+                by_session = _by_session(_identities(new))
             if outcome.conflicts and keep_conflicts:
                 keep_rejects(catalog, commit_id, list(_as_rejects(batch, outcome.conflicts)))
             if new.num_rows:
@@ -150,16 +150,14 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
     """The rows by doc_type and UTC day."""
     times = rows["ts"].cast(pa.int64()).to_pylist()
     games = rows["game_id"].to_pylist()
-    identities = list(zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True))
+    identities = _identities(rows)
     days = [time // _DAY for time in times]
     parts: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(rows["doc_type"].to_pylist(), days, strict=True)):
         parts[key].append(row)
     for (doc_type, day), part in sorted(parts.items()):
         mine = rows if len(parts) == 1 else _take(rows, part)
-        seqs_of: defaultdict[str, list[int]] = defaultdict(list)
-        for session_id, seq in map(identities.__getitem__, part):
-            seqs_of[session_id].append(seq)
+        by_session = _by_session(map(identities.__getitem__, part))
         some_times = list(map(times.__getitem__, part))
         yield _Partition(
             doc_type=doc_type,
@@ -168,7 +166,7 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
             ts_min=min(some_times),
             ts_max=max(some_times),
             games=sorted(set(map(games.__getitem__, part)) - {None}),
-            sessions=[(session_id, min(seqs), max(seqs)) for session_id, seqs in seqs_of.items()],
+            sessions=[(session_id, min(seqs), max(seqs)) for session_id, seqs in by_session.items()],
         )
 
 
@@ -193,9 +191,13 @@ def _take(batch: pa.Table, rows: list[int]) -> pa.Table:
     return batch.take(pa.array(rows, pa.int64()))
 
 
-def _by_session(batch: pa.Table) -> dict[str, list[int]]:
+def _identities(rows: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True))
+
+
+def _by_session(identities: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     found: defaultdict[str, list[int]] = defaultdict(list)
-    for session_id, seq in zip(batch["session_id"].to_pylist(), batch["seq"].to_pylist(), strict=True):
+    for session_id, seq in identities:
         found[session_id].append(seq)
     return found
 
@@ -224,8 +226,7 @@ def _known_and_repeated(
     repeats: list[int] = []
     firsts: dict[tuple[str, int], int] = {}
     first_of: dict[int, int] = {}
-    sessions, seqs = batch["session_id"].to_pylist(), batch["seq"].to_pylist()
-    for row, identity in enumerate(zip(sessions, seqs, strict=True)):
+    for row, identity in enumerate(_identities(batch)):
         if identity[1] in known_seqs.get(identity[0], ()):
             stored_before.append(row)
         elif firsts.setdefault(identity, row) != row:
@@ -235,7 +236,7 @@ def _known_and_repeated(
 
 
 def _bounds(batch: pa.Table, rows: list[int]) -> tuple[dict[str, int], dict[str, int]]:
-    seqs = _by_session(_take(batch, rows))
+    seqs = _by_session(_identities(_take(batch, rows)))
     return {s: min(found) for s, found in seqs.items()}, {s: max(found) for s, found in seqs.items()}
 
 

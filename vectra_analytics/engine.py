@@ -20,7 +20,6 @@ from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView
 from vectra_analytics.features import building_order, catalogue
 from vectra_analytics.schema import EVENT_SCHEMA
 
-_READING = {duckdb.StatementType.SELECT}
 _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 
 EVENT_COLUMNS = (*EVENT_SCHEMA.names, "doc_type", "date")
@@ -237,7 +236,9 @@ def check_read_only(sql: str) -> str:
     if kind == duckdb.StatementType.EXPLAIN:
         # EXPLAIN ANALYZE carries out what it explains.
         check_read_only(_explained_statement(statement.query))
-    elif kind not in _READING and not (kind == duckdb.StatementType.MULTI and _opens_with(sql, _PIVOTING)):
+    elif kind != duckdb.StatementType.SELECT and not (
+        kind == duckdb.StatementType.MULTI and _opens_with(sql, _PIVOTING)
+    ):
         raise NotReadOnly(
             f"a {kind.name} statement is not allowed here: only those that read are "
             "(SELECT, WITH, VALUES, FROM, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN)"

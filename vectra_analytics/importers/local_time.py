@@ -76,7 +76,7 @@ class LocalClock:
 
     def begins_in_second_hour(self, texts: Iterable[str]) -> bool:
         """Whether a file with these times, which begin in a doubled hour, begins in the second of the two."""
-        seen = list(takewhile_and_one(self.is_ambiguous, texts))
+        seen = list(_up_to_first_unwanted(self.is_ambiguous, texts))
         return _goes_on_behind(*self._readings(seen))
 
     def _readings(self, texts: Sequence[str]) -> tuple[Sequence[int | str | None], Sequence[int | str | None]]:
@@ -135,7 +135,7 @@ class LocalClock:
         return settled
 
 
-def takewhile_and_one(is_wanted: Callable[[str], bool], texts: Iterable[str]) -> Iterator[str]:
+def _up_to_first_unwanted(is_wanted: Callable[[str], bool], texts: Iterable[str]) -> Iterator[str]:
     """The texts up to and including the first that is not wanted."""
     for text in texts:
         yield text
