@@ -165,22 +165,41 @@ def test_the_catalog_knows_each_file(grown: EventStorePaths) -> None:
         assert file.path.parent == grown.parquet_partition_dir(file.doc_type, file.date)
 
 
-def test_files_are_found_by_game(paths: EventStorePaths) -> None:
-    """live_files(game_ids=...) gives exactly the files that hold events of one of the games."""
-    write(paths.data_dir, [*episode(1, 2, game_id="g1"), *episode(1, 2, game_id="g2")])
+def test_rows_are_found_by_game(paths: EventStorePaths) -> None:
+    """game_rows gives exactly the slices of files that hold a game's rows, however they came in between others."""
+    mixed = [
+        event for two in zip(episode(1, 2, game_id="g1"), episode(3, 4, game_id="g2"), strict=True) for event in two
+    ]
+    write(paths.data_dir, mixed)
     write(paths.data_dir, episode(1, 2, game_id="g3"))
     write(paths.data_dir, [*episode(1, 2, game_id="g1", session_id="again"), *episode(1, game_id='it\'s "g4" [*]')])
     write(paths.data_dir, [EventEnvelope.from_system_event("end", {}, EventSource.CDP, "s9", 1, ts=START)])
-    held = {
-        path.name: {game for game in pq.read_table(path, partitioning=None)["game_id"].to_pylist() if game}
+    held: dict[str, list[str | None]] = {
+        path.name: pq.read_table(path, partitioning=None)["game_id"].to_pylist()
         for path in paths.events_parquet_dir.rglob("*.parquet")
     }
     with Catalog(paths) as catalog:
-        for wanted in (["g1"], ["g2"], ["g3"], ['it\'s "g4" [*]'], ["g2", "g3"], ["g1", "nobody"], ["nobody"], []):
-            found = [file.path.name for file in catalog.live_files(4, game_ids=wanted)]
-            assert sorted(found) == sorted(name for name, games in held.items() if games & set(wanted)), wanted
-        assert len(catalog.live_files(1, game_ids=["g1"])) == 1
-        assert catalog.live_files(1, game_ids=["g3"]) == []
+        for wanted in (
+            ["g1"],
+            ["g2"],
+            ["g3"],
+            ['it\'s "g4" [*]'],
+            ["g2", "g3"],
+            ["g1", "nobody"],
+            ["nobody"],
+            [],
+            None,
+        ):
+            found: dict[str, set[int]] = {}
+            for rows in catalog.game_rows(4, wanted):
+                span = range(rows.first_row, rows.first_row + rows.n_rows)
+                games = held[rows.file.path.name]
+                assert {games[row] for row in span} == {rows.game_id}
+                found.setdefault(rows.file.path.name, set()).update(span)
+            for name, games in held.items():
+                expected = {row for row, game in enumerate(games) if game and (wanted is None or game in wanted)}
+                assert found.get(name, set()) == expected, (wanted, name)
+        assert {rows.game_id for rows in catalog.game_rows(1, ["g1", "g3"])} == {"g1"}
         assert catalog.game_ids(2) == ["g1", "g2", "g3"]
         assert catalog.game_ids(4) == ["g1", "g2", "g3", 'it\'s "g4" [*]']
 

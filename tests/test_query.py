@@ -24,8 +24,8 @@ from vectra_analytics import (
     UnknownView,
     VectraError,
 )
-from vectra_analytics.engine import EVENT_COLUMNS
 from vectra_analytics.features import catalogue
+from vectra_analytics.schema import EVENT_COLUMNS
 
 
 def _action(player: str, game: str, seq: int) -> EventEnvelope:
@@ -198,7 +198,7 @@ def test_episodes_can_be_rows_and_columns_of_a_view(query: EventStoreQuery) -> N
 
 def test_iterating_equals_asking_one_by_one(query: EventStoreQuery, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many games are read together, each frame is the game's own."""
-    monkeypatch.setattr("vectra_analytics.query._GAMES_AT_ONCE", 2)
+    monkeypatch.setattr("vectra_analytics.game_reader.BLOCK_ROWS", 6)
 
     for frame in query.iter_episodes():
         assert_frame_equal(frame, query.get_game_episode(frame["game_id"][0]))
@@ -218,7 +218,7 @@ def test_shuffling_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
 
 def test_an_iteration_keeps_the_version_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Games stored meanwhile are not in it, nor are new events of old games."""
-    monkeypatch.setattr("vectra_analytics.query._GAMES_AT_ONCE", 1)
+    monkeypatch.setattr("vectra_analytics.game_reader.BLOCK_ROWS", 1)
     query = store_with(tmp_path, episode(1, 2, game_id="g1"), episode(1, 2, game_id="g2"))
     running = query.iter_episodes()
 

@@ -15,6 +15,7 @@ from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.whole_files import write_whole
 
 _LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
+_LAYOUT = 2  # of the tables below
 
 _TABLES = """
 CREATE TABLE versions (
@@ -32,15 +33,19 @@ CREATE TABLE files (
     ts_min INTEGER NOT NULL,                -- microseconds since 1970, UTC
     ts_max INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
+    is_compacted INTEGER NOT NULL,          -- sorted by game and tick
     added INTEGER NOT NULL REFERENCES versions,
     removed INTEGER REFERENCES versions     -- NULL while live
 );
 CREATE INDEX files_removed ON files (removed);
-CREATE TABLE file_games (                   -- which files hold events of a game
+CREATE TABLE file_games (                   -- where a game's rows lie: they stand together in each file
     game_id TEXT NOT NULL,
     file_id INTEGER NOT NULL REFERENCES files,
+    first_row INTEGER NOT NULL,             -- from 0
+    n_rows INTEGER NOT NULL,
     PRIMARY KEY (game_id, file_id)
 ) WITHOUT ROWID;
+CREATE INDEX file_games_file ON file_games (file_id);
 CREATE TABLE file_sessions (                -- which files hold events of a session
     session_id TEXT NOT NULL,
     file_id INTEGER NOT NULL REFERENCES files,
@@ -65,6 +70,9 @@ CREATE TABLE rejects (                      -- files in manifests/rejects, whole
 ) WITHOUT ROWID;
 """
 
+_FILE_COLUMNS = "file_id, path, doc_type, date, files.n_rows AS n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted"
+_IS_LIVE = "added <= ?1 AND (removed IS NULL OR removed > ?1)"
+
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
@@ -79,6 +87,40 @@ class LiveFile:
     ts_min: int
     ts_max: int
     sha256: str
+    is_compacted: int  # 1 where it is sorted by game and tick
+
+    @property
+    def partition(self) -> tuple[str, str]:
+        """Its doc_type and its UTC day."""
+        return self.doc_type, self.date
+
+    def problem(self) -> str | None:
+        """What is wrong with it, as far as a look from outside tells."""
+        what = f"{self.path} ({self.n_rows} rows of {self.doc_type}, {self.date})"
+        try:
+            n_bytes = self.path.stat().st_size
+            with self.path.open("rb") as content:
+                content.seek(max(0, n_bytes - 4))
+                ending = content.read()
+        except FileNotFoundError:
+            return (
+                f"the live file {what} is missing; put it back from a copy, or import its recordings into a new store"
+            )
+        except OSError as error:
+            return f"the live file {what} cannot be read: {error.strerror}"
+        if n_bytes != self.n_bytes or ending != b"PAR1":
+            return f"the live file {what} is damaged: it has {n_bytes} bytes and should have {self.n_bytes}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class GameRows:
+    """Where rows of one game lie: a slice of one file."""
+
+    game_id: str
+    file: LiveFile
+    first_row: int  # from 0
+    n_rows: int
 
 
 class Catalog:
@@ -110,6 +152,7 @@ class Catalog:
                 self._db = _connected(f"{file.as_uri()}?mode=ro&immutable=1", is_uri=True)
             except sqlite3.DatabaseError:
                 raise self._explained(error) from error
+            self._check_layout()
             return
         try:
             mode = self._begin()
@@ -138,6 +181,7 @@ class Catalog:
         self._run("PRAGMA synchronous = FULL")
         if self._run("PRAGMA user_version").fetchone()[0] == 0:
             self._create()
+        self._check_layout()
         (mode,) = self._run("PRAGMA journal_mode").fetchone()
         return str(mode)
 
@@ -157,7 +201,15 @@ class Catalog:
             if self._run("PRAGMA user_version").fetchone()[0] == 0:
                 for statement in _TABLES.split(";\n"):
                     self._run(statement)
-                self._run("PRAGMA user_version = 1")
+                self._run(f"PRAGMA user_version = {_LAYOUT}")
+
+    def _check_layout(self) -> None:
+        (layout,) = self._run("PRAGMA user_version").fetchone()
+        if layout != _LAYOUT:
+            raise VectraError(
+                f"the catalog {self.paths.catalog_file} has layout {layout}, and this version of vectra_analytics "
+                f"reads layout {_LAYOUT}; use the version that wrote it, or import the recordings into a new store"
+            )
 
     def _explained(self, error: sqlite3.DatabaseError) -> VectraError:
         text = str(error)
@@ -219,26 +271,37 @@ class Catalog:
         if version and not self._run("SELECT 1 FROM versions WHERE version = ?", (version,)).fetchone():
             raise VersionVacuumed(f"version {version} of the store at {self.paths.data_dir} was vacuumed")
 
-    def live_files(self, version: int, *, game_ids: Sequence[str] | None = None) -> list[LiveFile]:
-        """The files of ``version``, or only those with events of these games, in the order they were added."""
+    def live_files(self, version: int) -> list[LiveFile]:
+        """The files of ``version``, in the order they were added."""
+        sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE {_IS_LIVE} ORDER BY file_id"
+        return [self._live_file(*row) for row in self._run(sql, (version,))]
+
+    def game_rows(self, version: int, game_ids: Sequence[str] | None = None) -> list[GameRows]:
+        """Where the rows of these games, or of all games, lie in the files of ``version``; file by file."""
         sql = (
-            "SELECT file_id, path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256 FROM files "
-            "WHERE added <= ?1 AND (removed IS NULL OR removed > ?1)"
+            f"SELECT game_id, first_row, file_games.n_rows, {_FILE_COLUMNS} FROM file_games JOIN files USING (file_id)"
         )
+        sql += f" WHERE {_IS_LIVE}"
+        parameters: tuple[int | str, ...] = (version,)
         if game_ids is not None:
-            sql += " AND file_id IN (SELECT file_id FROM file_games WHERE game_id IN (SELECT value FROM json_each(?2)))"
-        parameters = (version,) if game_ids is None else (version, json.dumps(list(game_ids)))
-        root = self.paths.events_parquet_dir
-        return [
-            LiveFile(file_id, root / path, *rest)
-            for file_id, path, *rest in self._run(sql + " ORDER BY file_id", parameters)
-        ]
+            sql += " AND game_id IN (SELECT value FROM json_each(?2))"
+            parameters = (version, json.dumps(list(game_ids)))
+        files: dict[int, LiveFile] = {}
+        found = []
+        for game_id, first_row, n_rows, file_id, *about in self._run(f"{sql} ORDER BY file_id, first_row", parameters):
+            file = files.get(file_id)
+            if file is None:
+                file = files[file_id] = self._live_file(file_id, *about)
+            found.append(GameRows(game_id, file, first_row, n_rows))
+        return found
+
+    def _live_file(self, file_id: int, path: str, *about: Any) -> LiveFile:
+        return LiveFile(file_id, self.paths.events_parquet_dir / path, *about)
 
     def game_ids(self, version: int) -> list[str]:
         """Every game that an event of ``version`` names, sorted."""
         rows = self._run(
-            "SELECT DISTINCT game_id FROM file_games JOIN files USING (file_id) "
-            "WHERE added <= ?1 AND (removed IS NULL OR removed > ?1) ORDER BY game_id",
+            f"SELECT DISTINCT game_id FROM file_games JOIN files USING (file_id) WHERE {_IS_LIVE} ORDER BY game_id",
             (version,),
         )
         return [game_id for (game_id,) in rows]
@@ -294,16 +357,26 @@ class Catalog:
     def add_file(
         self,
         row: dict[str, Any],
-        games: Iterable[str],
+        games: Iterable[tuple[str, int, int]],
         sessions: Iterable[tuple[str, int, int]],
     ) -> None:
-        """Make a file live: its ``files`` row, the games in it and the (session_id, lowest, highest seq) in it."""
+        """Make a file live.
+
+        Parameters
+        ----------
+        row
+            Its row in ``files``.
+        games, sessions
+            The (game_id, first row, number of rows) and the (session_id, lowest, highest seq) in it.
+        """
         file_id = self._run(
-            "INSERT INTO files (path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256, added) "
-            "VALUES (:path, :doc_type, :date, :n_rows, :n_bytes, :ts_min, :ts_max, :sha256, :added)",
+            "INSERT INTO files (path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted, added) "
+            "VALUES (:path, :doc_type, :date, :n_rows, :n_bytes, :ts_min, :ts_max, :sha256, :is_compacted, :added)",
             row,
         ).lastrowid
-        self._db.executemany("INSERT INTO file_games VALUES (?, ?)", ((game, file_id) for game in games))
+        self._db.executemany(
+            "INSERT INTO file_games VALUES (?, ?, ?, ?)", ((game, file_id, first, n) for game, first, n in games)
+        )
         self._db.executemany(
             "INSERT INTO file_sessions VALUES (?, ?, ?, ?)",
             ((session, file_id, low, high) for session, low, high in sessions),

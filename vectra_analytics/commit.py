@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -122,6 +123,7 @@ def _store(
             "ts_min": part.ts_min,
             "ts_max": part.ts_max,
             "sha256": file.sha256,
+            "is_compacted": 0,
             "added": version,
         }
         catalog.add_file(row, part.games, part.sessions)
@@ -142,12 +144,12 @@ class _Partition:
     rows: pa.Table  # EVENT_SCHEMA
     ts_min: int  # microseconds since 1970
     ts_max: int
-    games: list[str]
+    games: list[tuple[str, int, int]]  # with the first row and the number of rows
     sessions: list[tuple[str, int, int]]  # with the lowest and highest seq
 
 
 def _partitions(rows: pa.Table) -> Iterator[_Partition]:
-    """The rows by doc_type and UTC day."""
+    """The rows by doc_type and UTC day, those of a game together."""
     times = rows["ts"].cast(pa.int64()).to_pylist()
     games = rows["game_id"].to_pylist()
     identities = _identities(rows)
@@ -155,8 +157,18 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
     parts: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(rows["doc_type"].to_pylist(), days, strict=True)):
         parts[key].append(row)
-    for (doc_type, day), part in sorted(parts.items()):
-        mine = rows if len(parts) == 1 else _take(rows, part)
+    for (doc_type, day), found in sorted(parts.items()):
+        # A game's rows stand together, in the order they came: a reader then needs one slice of the file.
+        by_game: defaultdict[str | None, list[int]] = defaultdict(list)
+        for row in found:
+            by_game[games[row]].append(row)
+        part = list(chain.from_iterable(by_game.values()))
+        spans, first = [], 0
+        for game_id, its_rows in by_game.items():
+            if game_id is not None:
+                spans.append((game_id, first, len(its_rows)))
+            first += len(its_rows)
+        mine = rows if part == list(range(rows.num_rows)) else _take(rows, part)
         by_session = _by_session(map(identities.__getitem__, part))
         some_times = list(map(times.__getitem__, part))
         yield _Partition(
@@ -165,7 +177,7 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
             rows=mine.select(EVENT_SCHEMA.names).combine_chunks(),
             ts_min=min(some_times),
             ts_max=max(some_times),
-            games=sorted(set(map(games.__getitem__, part)) - {None}),
+            games=spans,
             sessions=[(session_id, min(seqs), max(seqs)) for session_id, seqs in by_session.items()],
         )
 

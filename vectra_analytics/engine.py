@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,9 @@ from vectra_analytics.catalog import LiveFile
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView
 from vectra_analytics.features import building_order, catalogue
-from vectra_analytics.schema import EVENT_SCHEMA
+from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
 
 _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
-
-EVENT_COLUMNS = (*EVENT_SCHEMA.names, "doc_type", "date")
-"""What ``events`` shows."""
 
 _MOST_INSTANCES = 8  # each has threads and some megabytes of its own
 _instances: dict[Path, duckdb.DuckDBPyConnection] = {}
@@ -54,6 +51,11 @@ def cursor(data_dir: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
+    return locked_instance({f"{readable_dir(data_dir)}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set()))
+
+
+def locked_instance(folders: Collection[str]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can read below these folders, reach nothing else and have no setting changed."""
     instance = duckdb.connect(":memory:")
     instance.execute("SET TimeZone = 'UTC'")
     instance.execute("SET autoinstall_known_extensions = false")
@@ -62,7 +64,6 @@ def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
     instance.execute("SET parquet_metadata_cache = true")
     instance.execute("SET enable_progress_bar = false")
     instance.execute("SET temp_directory = $folder", {"folder": str(Path(tempfile.gettempdir(), "vectra_duckdb"))})
-    folders = {f"{readable_dir(data_dir)}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set())
     instance.execute("SET allowed_directories = $folders", {"folders": sorted(folders)})
     instance.execute("SET enable_external_access = false")
     instance.execute("SET lock_configuration = true")
@@ -91,6 +92,27 @@ def _remove_link(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def select_from(name: str, columns: str, events_sql: Callable[[str, str], str]) -> str:
+    """One SELECT of a relation's rows, where ``events_sql(doc_type or "events", columns)`` gives those of events.
+
+    It is bound once. As a view upon views, each of them would be bound again for each view that reads it,
+    which for one game costs more than finding and computing its rows.
+    """
+    if name not in catalogue():
+        return events_sql(name, columns)
+    views = building_order(name)
+    readers = " ".join(view.sql for view in views)
+    parts = [
+        f"{read} AS NOT MATERIALIZED ({events_sql(read, '*')})"
+        for read in dict.fromkeys(read for view in views for read in view.reads)
+        if read not in catalogue()
+    ]
+    for view in views:
+        n_readings = len(re.findall(rf"\b(?:FROM|JOIN) {view.name}\b", readers))
+        parts.append(f"{view.name} AS {'MATERIALIZED' if n_readings > 1 else 'NOT MATERIALIZED'} ({view.sql})")
+    return f"WITH {', '.join(parts)} SELECT {columns} FROM {name}"
+
+
 class Relations:
     """The names that SQL may use, over some files of the store, on a cursor of their own.
 
@@ -98,16 +120,12 @@ class Relations:
     ----------
     files
         The live files; of a doc_type that has none the relation is empty, with the right columns.
-    game_ids
-        Only the events of these games, if given.
     """
 
-    def __init__(self, data_dir: Path, files: Sequence[LiveFile], game_ids: Sequence[str] | None = None) -> None:
+    def __init__(self, data_dir: Path, files: Sequence[LiveFile]) -> None:
         self.cursor = cursor(data_dir)
         self._data_dir = data_dir
         self._files = files
-        # No stored name holds a NUL, and no SQL text may.
-        self._game_ids = None if game_ids is None else [name for name in game_ids if "\0" not in name]
 
     def __enter__(self) -> "Relations":
         return self
@@ -124,26 +142,10 @@ class Relations:
                 self.cursor.execute(f"CREATE TEMP VIEW {name} AS {self.select(name)}")
 
     def select(self, name: str, columns: str = "*") -> str:
-        """One SELECT that gives a relation's rows, with all that it reads before it.
+        """One SELECT that gives a relation's rows, with all that it reads before it."""
+        return select_from(name, columns, self._events_sql)
 
-        It is bound once. As a view upon views, each of them would be bound again for each view that reads it,
-        which for one game costs more than finding and computing its rows.
-        """
-        if name not in catalogue():
-            return self._events_sql(name, columns)
-        views = building_order(name)
-        readers = " ".join(view.sql for view in views)
-        parts = [
-            f"{read} AS NOT MATERIALIZED ({self._events_sql(read)})"
-            for read in dict.fromkeys(read for view in views for read in view.reads)
-            if read not in catalogue()
-        ]
-        for view in views:
-            n_readings = len(re.findall(rf"\b(?:FROM|JOIN) {view.name}\b", readers))
-            parts.append(f"{view.name} AS {'MATERIALIZED' if n_readings > 1 else 'NOT MATERIALIZED'} ({view.sql})")
-        return f"WITH {', '.join(parts)} SELECT {columns} FROM {name}"
-
-    def _events_sql(self, name: str, columns: str = "*") -> str:
+    def _events_sql(self, name: str, columns: str) -> str:
         files = [file for file in self._files if name in ("events", file.doc_type)]
         if not files:
             return f"SELECT {columns} FROM ({_NO_EVENTS})"
@@ -151,13 +153,10 @@ class Relations:
             columns = ", ".join(EVENT_COLUMNS)
         root, prefix = readable_dir(self._data_dir), len(str(self._data_dir))
         paths = ", ".join(text_literal(root + str(file.path)[prefix:]) for file in files)
-        sql = (
+        return (
             f"SELECT {columns} FROM read_parquet([{paths}], hive_partitioning = true, "
             "hive_types = {'doc_type': VARCHAR, 'date': DATE})"
         )
-        if self._game_ids is not None:
-            sql += f" WHERE game_id IN ({', '.join(map(text_literal, self._game_ids)) or 'NULL'})"
-        return sql
 
     def relation(self, sql: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
         """The answer to a statement of ours, or of a user's after :func:`check_read_only`."""
@@ -189,27 +188,10 @@ class Relations:
             raise
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
             for file in self._files:
-                problem = _problem_with(file)
+                problem = file.problem()
                 if problem:
                     raise CorruptStore(problem) from error
             raise
-
-
-def _problem_with(file: LiveFile) -> str | None:
-    """What is wrong with a live file, as far as a look from outside tells."""
-    what = f"{file.path} ({file.n_rows} rows of {file.doc_type}, {file.date})"
-    try:
-        n_bytes = file.path.stat().st_size
-        with file.path.open("rb") as content:
-            content.seek(max(0, n_bytes - 4))
-            ending = content.read()
-    except FileNotFoundError:
-        return f"the live file {what} is missing; put it back from a copy, or import its recordings into a new store"
-    except OSError as error:
-        return f"the live file {what} cannot be read: {error.strerror}"
-    if n_bytes != file.n_bytes or ending != b"PAR1":
-        return f"the live file {what} is damaged: it has {n_bytes} bytes and should have {file.n_bytes}"
-    return None
 
 
 def names() -> list[str]:

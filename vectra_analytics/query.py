@@ -12,19 +12,19 @@ import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 
-from vectra_analytics.catalog import Catalog, LiveFile, NoCatalog
-from vectra_analytics.engine import EVENT_COLUMNS, Relations, check_read_only, quote_identifier
+from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
+from vectra_analytics.engine import Relations, check_read_only, quote_identifier
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import Export, check_target, library_versions, rebatched, write_export
 from vectra_analytics.features import view_named, view_version
+from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
 from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.prepared import columns_read, view_of
+from vectra_analytics.schema import EVENT_COLUMNS
 
-_GAMES_AT_ONCE = 200  # read together while iterating: some 10 MB of events
 T = TypeVar("T")
-
-_EPISODE_ORDER = ("ts", "session_id", "seq")
 
 
 class EventStoreQuery:
@@ -102,13 +102,12 @@ class EventStoreQuery:
 
     def get_game_episode(self, game_id: str) -> pl.DataFrame:
         """All events of one game, ordered by (ts, session_id, seq); none if the game is unknown."""
-        with self._relations([game_id]) as relations:
-            return self._fetch(relations, "events")
+        return self.get_episodes_batch([game_id]).get(game_id, NO_EVENTS.clone())
 
     def get_episodes_batch(self, game_ids: Iterable[str]) -> dict[str, pl.DataFrame]:
         """The events of several games; a game without events is not in the answer."""
         wanted = list(dict.fromkeys(game_ids))
-        return dict(self._frames(self.version, wanted, "events", None))
+        return dict(GameReader(self._game_rows(self._pinned, wanted)).episodes(wanted))
 
     def iter_episodes(
         self,
@@ -142,22 +141,21 @@ class EventStoreQuery:
         All is read from the version at the time of the call; a few hundred games are in memory at a time.
         """
         source = "events" if view is None else view
-        known, _ = _shape(source)
-        if columns is not None:
-            _checked(columns, source, known)
+        wanted = _wanted(source, columns)
         version = self.version
         games = self._chosen_games(version, player_id, min_ticks, limit, shuffle)
-        return (frame for _, frame in self._frames(version, games, source, columns))
+        return (frame for _, frame in self._episodes(version, games, source, wanted))
 
     def get_player_games(self, player_id: str, limit: int | None = None) -> pl.DataFrame:
         """All events, everybody's, of the games in which the player took part; ``limit`` counts games."""
         version = self.version
-        with self._relations(self._chosen_games(version, player_id, None, limit, None), version) as relations:
-            return self._fetch(relations, "events")
+        games = self._chosen_games(version, player_id, None, limit, None)
+        found = [NO_EVENTS, *(rows for _, rows in GameReader(self._game_rows(version, games)).blocks(games))]
+        return pl.concat(found).sort(EPISODE_ORDER)
 
     def get_player_actions(self, player_id: str, limit: int | None = None) -> pl.DataFrame:
         """The player's own player_action events, in order; ``limit`` counts events."""
-        sql = f"SELECT * FROM player_action WHERE player_id = $player ORDER BY {', '.join(_EPISODE_ORDER)} LIMIT $most"
+        sql = f"SELECT * FROM player_action WHERE player_id = $player ORDER BY {', '.join(EPISODE_ORDER)} LIMIT $most"
         return self.query(sql, {"player": player_id, "most": _checked_limit(limit)})
 
     def list_games(self, limit: int | None = None) -> list[str]:
@@ -203,8 +201,20 @@ class EventStoreQuery:
         columns
             The only columns wanted.
         """
-        with self._relations(None if games is None else list(games)) as relations:
-            return self._fetch(relations, view, columns)
+        wanted = _wanted(view, columns)
+        _, order = _shape(view)
+        if games is None and order[0] != "game_id":
+            with self._relations() as relations:
+                return self._fetch(relations, view, wanted)
+        in_order = order[0] == "game_id"
+        if games is not None:
+            games = sorted(set(games))
+        computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
+        found = [rows for _, rows in self._blocks(None, games, view, computed)]
+        if len(found) == 1:
+            return found[0].select(wanted)
+        rows = pl.concat(found) if found else _no_rows(view)
+        return (rows if in_order else rows.sort(order, nulls_last=True)).select(wanted)
 
     def export(
         self,
@@ -248,11 +258,14 @@ class EventStoreQuery:
             "order": list(about.order),
             "libraries": library_versions(),
         }
-        with self._relations(chosen, version) as relations, relations.explained():
-            reader = self._select(relations, view, columns).to_arrow_reader()
-            schema = _arrow_in_utc(reader.schema.empty_table()).schema
-            rows = (batch.cast(schema) for batch in rebatched(reader))
-            return write_export(target, rows, schema, meta)
+        wanted = _wanted(view, columns)
+        schema = _no_rows(view).select(wanted).to_arrow().schema
+        if about.order[0] == "game_id":
+            blocks: Iterable[pl.DataFrame] = (rows for _, rows in self._blocks(version, chosen, view, wanted))
+        else:
+            blocks = [self.features(view, chosen, wanted)]  # a summary: a row a game
+        batches = (batch.cast(schema) for rows in blocks for batch in rows.to_arrow().to_batches())
+        return write_export(target, rebatched(batches), schema, meta)
 
     # About the store
 
@@ -295,14 +308,26 @@ class EventStoreQuery:
         except NoCatalog:
             return without
 
-    def _files(self, game_ids: Sequence[str] | None = None, version: int | None = None) -> list[LiveFile]:
-        wanted = self._pinned if version is None else version
-        return self._ask_catalog(
-            lambda catalog: catalog.live_files(catalog.version() if wanted is None else wanted, game_ids=game_ids), []
-        )
+    def _files(self, version: int | None = None) -> list[LiveFile]:
+        return self._ask_catalog(lambda catalog: catalog.live_files(self._readable(catalog, version)), [])
 
-    def _relations(self, game_ids: Sequence[str] | None = None, version: int | None = None) -> Relations:
-        return Relations(self._paths.data_dir, self._files(game_ids, version), game_ids)
+    def _game_rows(self, version: int | None, game_ids: Sequence[str] | None, source: str = "events") -> list[GameRows]:
+        """Where the events of these games, or of all, lie; of one doc_type, if that is the source."""
+        if game_ids is not None:  # no stored name holds a NUL, and SQLite would end the text there
+            game_ids = [game_id for game_id in game_ids if "\0" not in game_id]
+        found: list[GameRows] = self._ask_catalog(
+            lambda catalog: catalog.game_rows(self._readable(catalog, version), game_ids), []
+        )
+        return [rows for rows in found if rows.file.doc_type == source] if source in _DOC_TYPES else found
+
+    def _readable(self, catalog: Catalog, version: int | None) -> int:
+        if self._pinned is not None:
+            catalog.check_version(self._pinned)
+            return self._pinned
+        return catalog.version() if version is None else version
+
+    def _relations(self, version: int | None = None) -> Relations:
+        return Relations(self._paths.data_dir, self._files(version))
 
     @contextlib.contextmanager
     def _answer(self, sql: str, params: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyRelation]:
@@ -317,66 +342,104 @@ class EventStoreQuery:
 
     @staticmethod
     def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
-        known, order = _shape(view)
-        wanted = ", ".join(known if columns is None else _checked(columns, view, known))
+        _, order = _shape(view)
+        wanted = ", ".join(map(quote_identifier, _wanted(view, columns)))
         return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
 
     def _chosen_games(
         self, version: int, player_id: str | None, min_ticks: int | None, limit: int | None, shuffle: int | None
     ) -> list[str]:
-        sql = """
-            WITH played AS (
-                SELECT game_id, count(*) AS n_ticks, arg_min_null(ts, tick) AS started_at FROM ticks GROUP BY game_id
-            ),
-            named AS (
-                SELECT game_id, bool_or(player_id = $player) AS has_player FROM events
-                WHERE game_id IS NOT NULL GROUP BY game_id
-            )
-            SELECT game_id FROM named LEFT JOIN played USING (game_id)
-            WHERE ($player IS NULL OR has_player) AND ($least IS NULL OR coalesce(n_ticks, 0) >= $least)
-            ORDER BY started_at NULLS LAST, game_id
-        """
-        with self._relations(version=version) as relations, relations.explained():
-            relations.offer(sql)
-            found: list[str] = (
-                relations.relation(sql, {"player": player_id, "least": min_ticks}).pl()["game_id"].to_list()
-            )
+        files = self._files(version)
+        with Relations(self._paths.data_dir, files) as relations:
+            starts = relations.select("tick_sightings", _STARTS) + " GROUP BY game_id"
+            chosen: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(version), [])
+            with relations.explained():
+                started_at = dict(relations.relation(starts).fetchall())
+                if player_id is not None:
+                    of_player = relations.select("events", "DISTINCT game_id") + " WHERE player_id = $player"
+                    has_player = {name for (name,) in relations.relation(of_player, {"player": player_id}).fetchall()}
+                    chosen = [game_id for game_id in chosen if game_id in has_player]
+                if min_ticks is not None and min_ticks > 0:
+                    lengths = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
+                    n_ticks = dict(relations.relation(lengths).fetchall())
+                    chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
+        chosen.sort(key=lambda game_id: ((start := started_at.get(game_id)) is None, start or 0))  # stable: by id
         if shuffle is not None:
-            random.Random(shuffle).shuffle(found)
-        return found[: _checked_limit(limit)]
+            random.Random(shuffle).shuffle(chosen)
+        return chosen[: _checked_limit(limit)]
 
-    def _frames(
-        self, version: int, game_ids: Sequence[str], view: str, columns: Sequence[str] | None
+    def _episodes(
+        self, version: int | None, game_ids: Sequence[str], source: str, columns: Sequence[str]
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """The (game_id, rows) of these games, in their order; games without rows are left out."""
-        extra = columns is not None and "game_id" not in columns
-        wanted = ["game_id", *columns] if columns is not None and extra else columns
-        for start in range(0, len(game_ids), _GAMES_AT_ONCE):
-            some = game_ids[start : start + _GAMES_AT_ONCE]
-            with self._relations(some, version) as relations:
-                rows = self._fetch(relations, view, wanted)
+        if source == "events" or source in _DOC_TYPES:
+            yield from GameReader(self._game_rows(version, game_ids, source), columns).episodes(game_ids)
+            return
+        for block, rows in self._blocks(version, game_ids, source, list(dict.fromkeys(["game_id", *columns]))):
             found = rows.partition_by("game_id", as_dict=True)
-            for game_id in some:
-                frame = found.get((game_id,))
-                if frame is not None:
-                    yield game_id, frame.drop("game_id") if extra else frame
+            for game_id in block:
+                if (game_id,) in found:
+                    yield game_id, found[game_id,].select(columns)
+
+    def _blocks(
+        self, version: int | None, game_ids: Iterable[str] | None, source: str, columns: Sequence[str]
+    ) -> Iterator[tuple[list[str], pl.DataFrame]]:
+        """The rows of some games after the other, in bounded memory; each block has its games and is in order."""
+        known, order = _shape(source)
+        chosen = None if game_ids is None else list(dict.fromkeys(game_ids))
+        lying = self._game_rows(version, chosen, source)
+        games = chosen if chosen is not None else sorted({rows.game_id for rows in lying})
+        if source == "events" or source in _DOC_TYPES:
+            read = [name for name in known if name in columns or name in order]
+            for block, rows in GameReader(lying, read).blocks(games):
+                yield block, rows.sort(order).select(columns)
+        else:
+            for block, rows in GameReader(lying, columns_read(source)).blocks(games):
+                yield block, _in_utc(view_of(rows, source, columns, order))
+
+
+_DOC_TYPES = frozenset(DocType)
+
+# The time of a game's first tick as `ticks` has it, in microseconds: of the sightings of its lowest tick, the best one
+# with a time of its own.
+_STARTS = """
+    game_id,
+    min(ROW(
+        tick,
+        NOT has_own_time,
+        source_rank,
+        NOT rugged,
+        CASE WHEN has_own_time THEN epoch_us(ts) END
+    ))[5] AS started_at
+"""
 
 
 def _shape(view: str) -> tuple[Sequence[str], Sequence[str]]:
     """The columns of a relation, and those that order it."""
     if view in ("events", *DocType):
-        return EVENT_COLUMNS, _EPISODE_ORDER
+        return EVENT_COLUMNS, EPISODE_ORDER
     found = view_named(view)
     return list(found.columns), found.order
 
 
-def _checked(columns: Sequence[str], view: str, known: Sequence[str]) -> list[str]:
+def _no_rows(source: str) -> pl.DataFrame:
+    known, order = _shape(source)
+    if source == "events" or source in _DOC_TYPES:
+        return NO_EVENTS
+    return _in_utc(view_of(NO_EVENTS.select(columns_read(source)), source, known, order))
+
+
+def _wanted(source: str, columns: Sequence[str] | None) -> list[str]:
+    """The columns of a relation that are wanted, each of which it must have."""
+    known, _ = _shape(source)
+    if columns is None:
+        return list(known)
     if isinstance(columns, str):
         raise VectraError(f"columns is the text {columns!r}; give a list of names")
     for name in columns:
         if name not in known:
-            raise VectraError(f"{view} has no column {name!r}; it has {', '.join(known)}")
-    return list(map(quote_identifier, columns))
+            raise VectraError(f"{source} has no column {name!r}; it has {', '.join(known)}")
+    return list(columns)
 
 
 def _checked_limit(limit: int | None) -> int | None:

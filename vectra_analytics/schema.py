@@ -42,3 +42,6 @@ EVENT_SCHEMA = pa.schema(
 
 BATCH_SCHEMA = EVENT_SCHEMA.insert(0, pa.field("doc_type", pa.string(), nullable=False))
 """What a commit takes: the rows of all partitions together, so each row says its doc_type."""
+
+EVENT_COLUMNS = (*EVENT_SCHEMA.names, "doc_type", "date")
+"""What the relation ``events`` shows: a file's columns and its partition."""

@@ -103,6 +103,7 @@ def building_order(name: str) -> list[FeatureView]:
     return list(order.values())
 
 
+@cache
 def view_version(name: str) -> str:
     """A short hash of the view's SQL and of all it reads; comments and spaces do not change it."""
     digest = hashlib.sha256()

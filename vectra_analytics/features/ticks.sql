@@ -12,33 +12,39 @@
 -- rugged = { unit = "flag", doc = "Whether this is the tick of the rug; no tick comes after it." }
 -- source = { unit = "doc_type", doc = "The kind of event that gave the price." }
 -- ///
-WITH rugs AS (
-    SELECT game_id, min(tick) AS rug_tick
+WITH ordered AS (
+    SELECT
+        game_id,
+        tick,
+        price,
+        source,
+        min(CASE WHEN rugged THEN tick END) OVER (PARTITION BY game_id) AS rug_tick,
+        lag(tick) OVER best_first AS tick_before,
+        -- The next sighting with a time of its own, and which tick it is of: no other one between has a time.
+        first_value(CASE WHEN has_own_time THEN ts END IGNORE NULLS) OVER from_here AS next_ts,
+        first_value(CASE WHEN has_own_time THEN tick END IGNORE NULLS) OVER from_here AS next_ts_tick
     FROM tick_sightings
-    WHERE rugged
-    GROUP BY game_id
-),
-
-played AS (
-    -- What comes after the first rugged tick are ghosts: the feed repeats the rug under a later tick.
-    SELECT s.*, s.tick IS NOT DISTINCT FROM r.rug_tick AS is_rug
-    FROM tick_sightings AS s
-    LEFT JOIN rugs AS r USING (game_id)
-    WHERE r.rug_tick IS NULL OR s.tick <= r.rug_tick
+    WINDOW
+        best_first AS (
+            PARTITION BY game_id
+            ORDER BY tick, source_rank, rugged DESC, ts, session_id, seq, has_own_time DESC
+        ),
+        from_here AS (
+            PARTITION BY game_id
+            ORDER BY tick, source_rank, rugged DESC, ts, session_id, seq, has_own_time DESC
+            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+        )
 )
 
 SELECT
     game_id,
     tick,
-    first_value(CASE WHEN has_own_time THEN ts END IGNORE NULLS) OVER best_first AS ts,
+    CASE WHEN next_ts_tick = tick THEN next_ts END AS ts,
     price,
-    is_rug AS rugged,
+    tick IS NOT DISTINCT FROM rug_tick AS rugged,
     source
-FROM played
-WINDOW
-    best_first AS (
-        PARTITION BY game_id, tick
-        ORDER BY source_rank, rugged DESC, ts, session_id, seq, has_own_time DESC
-        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-    )
-QUALIFY row_number() OVER best_first = 1
+FROM ordered
+WHERE
+    tick_before IS DISTINCT FROM tick  -- the best sighting of its tick
+    -- What comes after the first rugged tick are ghosts: the feed repeats the rug under a later tick.
+    AND (rug_tick IS NULL OR tick <= rug_tick)

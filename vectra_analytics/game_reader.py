@@ -1,0 +1,241 @@
+"""The events of chosen games, read from where the catalog says that they lie."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from vectra_analytics.catalog import GameRows, LiveFile
+from vectra_analytics.errors import CorruptStore
+from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
+
+EPISODE_ORDER = ("ts", "session_id", "seq")
+
+_LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
+_TYPES: dict[str, pl.DataType] = dict(pl.DataFrame(EVENT_SCHEMA.empty_table()).schema)
+_TYPES |= dict.fromkeys(_LABELS, pl.String()) | {"doc_type": pl.String(), "date": pl.Date()}
+NO_EVENTS = pl.DataFrame(schema=_TYPES)
+
+BLOCK_ROWS = 250_000  # of games that are read together; some 100 MB with all columns
+_BLOCK_BYTES = 16 << 20  # on the disk; JSON is ten times that in memory
+_WHOLE_FILE_ROWS = 400_000  # larger files are read slice by slice
+_SMALL_FILE_ROWS = 1 << 14
+_WORTHWHILE_SHARE = 1 / 16
+_HELD_BYTES = 128 << 20  # of files read whole, kept for the next block
+
+
+def _read(slices: Sequence[GameRows], columns: Sequence[str]) -> pl.DataFrame:
+    """All rows of these slices, in their order."""
+    lazy = (_lazy([rows.file], columns).slice(rows.first_row, rows.n_rows) for rows in slices)
+    return _collected(lazy, slices)
+
+
+def _read_whole(files: Sequence[LiveFile], columns: Sequence[str]) -> pl.DataFrame:
+    """All rows of these files of one partition, in their order."""
+    return _collected([_lazy(files, columns)], [GameRows("", file, 0, file.n_rows) for file in files])
+
+
+def _collected(lazy: Iterable[pl.LazyFrame], slices: Sequence[GameRows]) -> pl.DataFrame:
+    try:
+        rows = pl.concat(lazy).collect()
+        if rows.height == sum(some.n_rows for some in slices):
+            return rows
+        error: Exception = ValueError(f"{rows.height} rows where the catalog has {sum(s.n_rows for s in slices)}")
+    except (OSError, pl.exceptions.PolarsError) as failure:
+        error = failure
+    raise _explained(error, [some.file for some in slices]) from error
+
+
+def _lazy(files: Sequence[LiveFile], columns: Sequence[str]) -> pl.LazyFrame:
+    stored = [name for name in columns if name in EVENT_SCHEMA.names]
+    partition = {
+        "doc_type": pl.lit(files[0].doc_type, pl.String),
+        "date": pl.lit(date.fromisoformat(files[0].date), pl.Date),
+    }
+    return (
+        pl.scan_parquet([_source(file.path) for file in files], glob=False, hive_partitioning=False)
+        .select(stored)
+        .with_columns(
+            pl.col([name for name in _LABELS if name in stored]).cast(pl.String),
+            **{name: literal for name, literal in partition.items() if name in columns},
+        )
+        .select(columns)
+    )
+
+
+def _source(path: Path) -> Any:
+    """The file as Polars takes it, which knows no name that is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return io.BytesIO(path.read_bytes())
+    return path
+
+
+def _explained(error: Exception, files: Iterable[LiveFile]) -> Exception:
+    """The error as one that names the file at fault."""
+    some = {file.file_id: file for file in files}.values()
+    for file in some:
+        problem = file.problem()
+        if problem:
+            return CorruptStore(problem)
+    names = ", ".join(str(file.path) for file in list(some)[:3])
+    return CorruptStore(f"a live file cannot be read: {' '.join(str(error).split())[:200]}; it is among {names}")
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of one file in memory, and where in them its games lie."""
+
+    frame: pl.DataFrame
+    unordered: frozenset[str]  # games whose rows do not stand in the order of time
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A game's rows of one file, in memory."""
+
+    rows: _Rows
+    first_row: int  # in rows.frame
+    n_rows: int
+
+
+_Block = dict[str, list[_Piece]]
+
+
+class GameReader:
+    """Reads games in a given order, many together: a file once, however its games are spread over a block.
+
+    Parameters
+    ----------
+    slices
+        Where the rows of all these games lie.
+    columns
+        Columns of ``events``, the only ones wanted.
+    """
+
+    def __init__(self, slices: Iterable[GameRows], columns: Sequence[str] = EVENT_COLUMNS) -> None:
+        self._columns = list(columns)
+        # A game's rows may have to be put in order, whatever columns are wanted of them.
+        self._read_columns = [name for name in EVENT_COLUMNS if name in columns or name in ("game_id", *EPISODE_ORDER)]
+        self._of_game: dict[str, list[GameRows]] = {}
+        for piece in slices:
+            self._of_game.setdefault(piece.game_id, []).append(piece)
+        self._held: dict[int, tuple[_Rows, int]] = {}  # files read whole: their rows, and where in them they begin
+
+    def episodes(self, game_ids: Iterable[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+        """The (game_id, events in EPISODE_ORDER) of these games, in their order; unknown ones are left out."""
+        for block in self._ahead(self._blocks(game_ids)):
+            shown: dict[int, pl.DataFrame] = {}
+            for game_id, pieces in block.items():
+                piece = pieces[0]
+                if len(pieces) > 1 or game_id in piece.rows.unordered:
+                    rows = pl.concat([piece.rows.frame.slice(piece.first_row, piece.n_rows) for piece in pieces])
+                    yield game_id, rows.sort(EPISODE_ORDER).select(self._columns)
+                    continue
+                frame = shown.get(id(piece.rows))
+                if frame is None:
+                    frame = shown[id(piece.rows)] = piece.rows.frame.select(self._columns)
+                yield game_id, frame.slice(piece.first_row, piece.n_rows)
+
+    def blocks(self, game_ids: Iterable[str]) -> Iterator[tuple[list[str], pl.DataFrame]]:
+        """The events of these games, many games at a time: the games, and their rows in no order."""
+        for block in self._ahead(self._blocks(game_ids)):
+            of_file: dict[int, list[_Piece]] = {}
+            for piece in (piece for pieces in block.values() for piece in pieces):
+                of_file.setdefault(id(piece.rows), []).append(piece)
+            yield list(block), pl.concat([_gathered(pieces) for pieces in of_file.values()]).select(self._columns)
+
+    def _blocks(self, game_ids: Iterable[str]) -> Iterator[list[str]]:
+        block: list[str] = []
+        n_rows = n_bytes = 0.0
+        for game_id in game_ids:
+            pieces = self._of_game.get(game_id)
+            if pieces is None:
+                continue
+            block.append(game_id)
+            for piece in pieces:
+                n_rows += piece.n_rows
+                n_bytes += piece.n_rows / piece.file.n_rows * piece.file.n_bytes
+            if n_rows >= BLOCK_ROWS or n_bytes >= _BLOCK_BYTES:
+                yield block
+                block, n_rows, n_bytes = [], 0.0, 0.0
+        if block:
+            yield block
+
+    def _ahead(self, blocks: Iterator[list[str]]) -> Iterator[_Block]:
+        """Each block with its rows, the next one being read meanwhile."""
+        first, second = next(blocks, None), next(blocks, None)
+        if first is None:
+            return
+        if second is None:
+            yield self._read(first)
+            return
+        with ThreadPoolExecutor(1, "vectra-reader") as reader:
+            reading = reader.submit(self._read, first)
+            for following in chain([second], blocks):
+                block, reading = reading.result(), reader.submit(self._read, following)
+                yield block
+            yield reading.result()
+
+    def _read(self, block: list[str]) -> _Block:
+        slices = [rows for game_id in block for rows in self._of_game[game_id]]
+        slices.sort(key=lambda rows: (rows.file.file_id, rows.first_row))
+        of_file = [list(some) for _, some in groupby(slices, lambda rows: rows.file.file_id)]
+        self._hold([some[0].file for some in of_file if _is_read_whole(some)])
+        found: _Block = {game_id: [] for game_id in block}
+        for some in of_file:
+            held = self._held.get(some[0].file.file_id)
+            rows, first_row = held or (self._in_memory(_read(some, self._read_columns)), 0)
+            for piece in some:
+                place = first_row if held is None else first_row + piece.first_row
+                found[piece.game_id].append(_Piece(rows, place, piece.n_rows))
+                first_row += 0 if held else piece.n_rows
+        return found
+
+    def _hold(self, files: list[LiveFile]) -> None:
+        """Read these files whole, a partition's together, and forget others where that becomes too much."""
+        needed = {file.file_id for file in files}
+        new = sorted((file for file in files if file.file_id not in self._held), key=lambda file: file.partition)
+        for _, some in groupby(new, lambda file: file.partition):
+            of_partition = list(some)
+            rows, first_row = self._in_memory(_read_whole(of_partition, self._read_columns)), 0
+            for file in of_partition:
+                self._held[file.file_id] = (rows, first_row)
+                first_row += file.n_rows
+        frames = {id(rows): rows.frame.estimated_size() for rows, _ in self._held.values()}
+        still_needed = {id(rows) for file_id, (rows, _) in self._held.items() if file_id in needed}
+        n_bytes = sum(frames.values())
+        for frame in list(frames):  # the oldest first
+            if n_bytes > _HELD_BYTES and frame not in still_needed:
+                n_bytes -= frames[frame]
+                self._held = {file_id: held for file_id, held in self._held.items() if id(held[0]) != frame}
+
+    @staticmethod
+    def _in_memory(frame: pl.DataFrame) -> _Rows:
+        is_late = (pl.col("game_id") == pl.col("game_id").shift()) & (pl.col("ts") <= pl.col("ts").shift())
+        return _Rows(frame, frozenset(frame.lazy().filter(is_late).select("game_id").collect()["game_id"]))
+
+
+def _is_read_whole(slices: list[GameRows]) -> bool:
+    """Whether reading all of a file is less work than reading these slices of it."""
+    file = slices[0].file
+    share = sum(rows.n_rows for rows in slices) / file.n_rows
+    return file.n_rows <= _SMALL_FILE_ROWS or (file.n_rows <= _WHOLE_FILE_ROWS and share >= _WORTHWHILE_SHARE)
+
+
+def _gathered(pieces: list[_Piece]) -> pl.DataFrame:
+    """The rows of all these pieces of one frame."""
+    frame = pieces[0].rows.frame
+    if sum(piece.n_rows for piece in pieces) == frame.height:
+        return frame
+    firsts = pl.Series([piece.first_row for piece in pieces], dtype=pl.Int64)
+    ends = pl.Series([piece.first_row + piece.n_rows for piece in pieces], dtype=pl.Int64)
+    return frame[pl.int_ranges(firsts, ends, eager=True).explode()]

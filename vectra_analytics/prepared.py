@@ -1,0 +1,138 @@
+"""Views over rows in memory, planned once: planning a wide view costs more than computing it for one game."""
+
+import atexit
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import duckdb
+import polars as pl
+
+from vectra_analytics.engine import locked_instance, quote_identifier, select_from
+from vectra_analytics.features import building_order, view_version
+from vectra_analytics.game_reader import NO_EVENTS
+from vectra_analytics.schema import EVENT_COLUMNS
+
+_MOST_IDLE = 16  # plans, of some 100 kB
+
+_Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+
+
+def view_of(events: pl.DataFrame, view: str, columns: Sequence[str], order: Sequence[str]) -> pl.DataFrame:
+    """The rows that a view has over these events and no others.
+
+    Parameters
+    ----------
+    events
+        Rows with the columns of :func:`columns_read`.
+    columns, order
+        Columns of the view: those wanted, and those by which the rows are ordered.
+    """
+    with _plan((view, view_version(view), tuple(columns), tuple(order))) as plan:
+        return plan.run(events)
+
+
+@cache
+def columns_read(view: str) -> tuple[str, ...]:
+    """The columns of ``events`` that a view, or one that it reads, may use."""
+    words = {word for read in building_order(view) for word in (*re.findall(r"\w+", read.sql.lower()), *read.columns)}
+    return tuple(name for name in EVENT_COLUMNS if name in words or name == "doc_type")
+
+
+class _Plan:
+    """A view's SELECT, prepared on a cursor of its own over whichever rows are put under it."""
+
+    def __init__(self, view: str, columns: Sequence[str], order: Sequence[str]) -> None:
+        self._rows = _Rows(columns_read(view))
+        self._cursor = _new_cursor()
+        self._cursor.register("chosen_events", self._rows)
+        sql = select_from(view, ", ".join(map(quote_identifier, columns)), _chosen_events_sql)
+        self._cursor.execute(f"PREPARE chosen AS {sql} ORDER BY {', '.join(order)}")
+
+    def run(self, events: pl.DataFrame) -> pl.DataFrame:
+        self._rows.events = events
+        try:
+            rows: pl.DataFrame = self._cursor.sql("EXECUTE chosen").pl()
+            return rows
+        finally:
+            self._rows.clear()
+
+    def close(self) -> None:
+        self._cursor.unregister("chosen_events")
+        self._cursor.close()
+
+
+class _Rows:
+    """What DuckDB reads anew, through Arrow's C interface, each time that a plan runs."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._none = self.events = NO_EVENTS.select(columns)
+
+    def clear(self) -> None:
+        self.events = self._none
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.events.__arrow_c_stream__(requested_schema)
+
+
+def _chosen_events_sql(name: str, columns: str) -> str:
+    sql = f"SELECT {columns} FROM chosen_events"
+    return sql if name == "events" else f"{sql} WHERE doc_type = '{name}'"
+
+
+_lock = threading.Lock()
+_instance: list[duckdb.DuckDBPyConnection] = []  # one for all stores: it reads no files
+_idle: list[tuple[_Key, _Plan]] = []  # the last one used is the last
+
+
+def _new_cursor() -> duckdb.DuckDBPyConnection:
+    with _lock:
+        if not _instance:
+            _instance.append(locked_instance(()))
+        return _instance[0].cursor()
+
+
+@contextlib.contextmanager
+def _plan(key: _Key) -> Iterator[_Plan]:
+    """A plan that no other thread has as long as it runs."""
+    with _lock:
+        place = next((place for place, (its_key, _) in enumerate(_idle) if its_key == key), None)
+        plan = None if place is None else _idle.pop(place)[1]
+    if plan is None:
+        view, _, columns, order = key
+        plan = _Plan(view, columns, order)
+    try:
+        yield plan
+    except BaseException:
+        plan.close()  # an interrupt leaves it in an unknown state
+        raise
+    with _lock:
+        _idle.append((key, plan))
+        surplus = _idle[:-_MOST_IDLE]
+        del _idle[:-_MOST_IDLE]
+    for _, old in surplus:
+        old.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Cursors must not outlive the interpreter with our rows registered on them."""
+    while _idle:
+        _idle.pop()[1].close()
+    _instance.clear()
+
+
+def _forget_all() -> None:
+    """A forked child must neither use nor free what has its parent's threads and locks."""
+    global _lock
+    _lock = threading.Lock()
+    _abandoned.append((list(_idle), list(_instance)))
+    _idle.clear()
+    _instance.clear()
+
+
+_abandoned: list[object] = []
+os.register_at_fork(after_in_child=_forget_all)
