@@ -1,7 +1,6 @@
 """A stream of rows becomes one CSV or Parquet file, whole or not at all, with its provenance beside it."""
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.parquet import ROW_GROUP_ROWS
-from vectra_analytics.whole_files import sync_folder, write_whole
+from vectra_analytics.whole_files import HashingFile, sync_folder, write_whole
 
 SUFFIXES = (".csv", ".parquet")
 _FORMULA = r"^[=+\-@\t\r]"  # what spreadsheets take for the start of a formula
@@ -69,7 +68,7 @@ def write_export(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schem
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with unfinished.open("wb") as file:
-            hashing = _HashingFile(file)
+            hashing = HashingFile(file)
             sink: _Sink = _CsvSink(hashing, schema) if path.suffix == ".csv" else _ParquetSink(hashing, schema)
             n_rows = 0
             for batch in batches:
@@ -97,28 +96,10 @@ def library_versions() -> dict[str, str]:
     return {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")}
 
 
-class _HashingFile(io.RawIOBase):
-    """A file that knows the SHA-256 of what was written to it."""
-
-    def __init__(self, file: io.BufferedWriter) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        self.digest.update(content)
-        return self._file.write(content)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
 class _CsvSink:
     """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
 
-    def __init__(self, file: _HashingFile, schema: pa.Schema) -> None:
+    def __init__(self, file: HashingFile, schema: pa.Schema) -> None:
         self._file = file
         self._n_guarded = 0
         self._write(pl.DataFrame(pa.Table.from_batches([], schema)), header=True)
@@ -142,7 +123,7 @@ class _CsvSink:
 class _ParquetSink:
     """zstd, with the provenance in the footer too."""
 
-    def __init__(self, file: _HashingFile, schema: pa.Schema) -> None:
+    def __init__(self, file: HashingFile, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
 
     def add(self, rows: pa.RecordBatch) -> None:

@@ -1,12 +1,41 @@
 """Files that are there whole or not at all, and stay there through a power cut."""
 
 import contextlib
+import hashlib
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` so that a reader sees all of it under this name, or what was there before.
+class HashingFile(io.RawIOBase):
+    """A file that knows the length and the SHA-256 of what was written to it."""
+
+    def __init__(self, file: io.BufferedWriter) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write all of it."""
+        self.digest.update(content)
+        n_bytes = self._file.write(content)
+        self.n_bytes += n_bytes
+        return n_bytes
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self.n_bytes
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[HashingFile]:
+    """A file to write, which gets its name when all went well; until then a reader sees what was there before.
 
     The caller still has to :func:`sync_folder` the folder, if the name has to survive a power cut, too.
     """
@@ -15,7 +44,7 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with unfinished.open("wb") as sink:
-            sink.write(content)
+            yield HashingFile(sink)
             sink.flush()
             os.fsync(sink.fileno())
         os.rename(unfinished, path)
@@ -23,6 +52,12 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` as a :func:`whole_file`."""
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def sync_folder(folder: Path) -> None:
