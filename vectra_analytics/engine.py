@@ -228,6 +228,12 @@ def check_read_only(sql: str) -> str:
     return sql
 
 
+def statement_text(sql: str) -> str:
+    """The one statement in a text without what closes it, so that it can stand in another one."""
+    ends = [start for start, token in _tokens(sql) if token == ";"]
+    return sql[: ends[0]] if ends else sql
+
+
 _PIVOTING = {"pivot", "unpivot", "pivot_wider", "pivot_longer", "select", "from", "with", "("}
 
 
