@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--games", type=int, default=10_000, help="games of 250 ticks (default: 10,000)")
     parser.add_argument("--only", action="append", choices=names, help="run this part; may be given several times")
-    parser.add_argument("--big", action="store_true", help="also run the part `big`: ten times the games, 2 GB of disk")
+    parser.add_argument("--big", action="store_true", help="also run the part `big`: 100,000 games")
     parser.add_argument("--recordings", type=Path, help="a folder of real recordings to import instead of made ones")
     parser.add_argument("--json", type=Path, default=ROOT / "bench.json", help="keep the results there")
     parser.add_argument("--write-docs", action="store_true", help="run nothing; put the kept results into the document")

@@ -194,16 +194,18 @@ def live_files(paths: EventStorePaths, doc_type: str = "game_tick") -> list[Path
         return [file.path for file in catalog.live_files(catalog.version()) if file.doc_type == doc_type]
 
 
-def write_days(folder: Path, n_days: int, compact: Callable[[EventStorePaths], object] | None) -> EventStorePaths:
-    """A large store, fast: the first day's thousand games again and again, under other names, a commit a day.
+def write_days(
+    folder: Path, n_days: int, games_a_day: int, compact: Callable[[EventStorePaths], object] | None
+) -> EventStorePaths:
+    """A large store, fast: the first day's games again and again, under other names, a commit a day.
 
     Only the times, sessions and names differ from day to day, so they alone are made anew, in columns.
     """
     paths = EventStorePaths(folder)
-    first = events_to_table([event for number in range(1000) for event in events(number, "day-0")])
+    first = events_to_table([event for number in range(games_a_day) for event in events(number, "day-0")])
     with Catalog(paths, create=True) as catalog:
         for day in range(n_days):
-            names = [game_id(number) for number in range(1000 * day, 1000 * (day + 1)) for _ in range(TICKS)]
+            names = [game_id(1000 * day + number) for number in range(games_a_day) for _ in range(TICKS)]
             changed = {
                 "ts": pc.add(first["ts"], pa.scalar(timedelta(days=day), pa.duration("us"))),
                 "session_id": pa.array([f"day-{day}"] * first.num_rows, pa.string()),
