@@ -24,6 +24,7 @@ from vectra_analytics.schema import EVENT_SCHEMA
 FIVE = ["game_id", "tick", "ts", "price", "rugged"]
 ALL = EVENT_SCHEMA.names
 
+_N_TIMES = 2  # the faster run of two is the one that others on the machine disturbed least
 _N_REFERENCE = 3  # games; each takes seconds
 _MOST_MEMORY = 600e6  # bytes
 
@@ -40,7 +41,7 @@ def iterate(corpus: Corpus) -> list[Result]:
             results += _compare(what, paths, columns, corpus.n_games, at_least)
     seconds = _a_query_a_game(corpus) * corpus.n_games
     form, paths = corpus.best_form()
-    ours = in_process("ours", paths, ALL)["seconds"]
+    ours = in_process("ours", paths, ALL)["seconds"]  # once more, in the same minute as the other store
     results.append(
         compared(
             f"all games, all columns, {form}",
@@ -54,7 +55,9 @@ def iterate(corpus: Corpus) -> list[Result]:
 
 
 def _compare(what: str, paths: EventStorePaths, columns: list[str], n_games: int, at_least: int) -> list[Result]:
-    ours, stream, whole = (in_process(way, paths, columns) for way in ("ours", "stream", "whole"))
+    ways = ("ours", "stream", "whole")
+    runs = [[in_process(way, paths, columns) for way in ways] for _ in range(_N_TIMES)]
+    ours, stream, whole = (min(some, key=lambda run: run["seconds"]) for some in zip(*runs, strict=True))
     for theirs in (stream, whole):
         if abs(theirs["price"] - ours["price"]) > 1e-9 * ours["price"] or theirs["rows"] != ours["rows"]:
             raise Disagreement(f"{what}: {theirs} where ours is {ours}")

@@ -26,7 +26,12 @@ MEGABYTES = Unit(lambda n_bytes: f"{n_bytes / 1e6:,.0f} MB")
 
 def per_second(amount: float, unit: str = "") -> Unit:
     """Seconds shown as what is done in one of them."""
-    return Unit(lambda seconds: f"{amount / seconds:,.0f} {unit}/s", ">=")
+
+    def show(seconds: float) -> str:
+        rate = amount / seconds
+        return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"
+
+    return Unit(show, ">=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
