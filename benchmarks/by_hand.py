@@ -70,7 +70,7 @@ FROM read_parquet($glob, hive_partitioning = true)
 WHERE game_id = $game
 ORDER BY tick
 """
-"""The seven features of the store that this package replaces, as it asks for them: fewer than ours."""
+"""The six features of the store that this package replaces, as it asks for them: ours gives seventeen."""
 
 
 def connection() -> duckdb.DuckDBPyConnection:

@@ -44,6 +44,7 @@ def _start(number: int) -> datetime:
 def events(number: int, session_id: str) -> Iterator[EventEnvelope]:
     """One game as a live recorder would hand it to the writer."""
     start, game = _start(number), game_id(number)
+    late = random.Random(f"late {number}")  # without it times would compress to nothing
     for tick, price in enumerate(prices(number)):
         yield EventEnvelope.from_game_tick(
             tick,
@@ -53,7 +54,7 @@ def events(number: int, session_id: str) -> Iterator[EventEnvelope]:
             session_id,
             number * TICKS + tick + 1,
             game,
-            ts=start + timedelta(milliseconds=250 * tick),
+            ts=start + timedelta(milliseconds=250 * tick, microseconds=late.randrange(40_000)),
         )
 
 
