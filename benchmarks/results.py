@@ -101,7 +101,7 @@ def not_measured(what: str, why: str) -> Result:
 def times(ratio: float) -> str:
     """A ratio as it is said: 2.5, or 1/80."""
     if ratio >= 1:
-        return f"{ratio:.3g}"
+        return f"{ratio:.4g}"
     return f"1/{1 / ratio:.0f}" if ratio <= 0.1 else f"1/{1 / ratio:.2g}"
 
 
