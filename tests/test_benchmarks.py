@@ -43,7 +43,7 @@ def test_the_corpus_holds_the_same_events_in_every_form(games: Corpus) -> None:
 def test_questions_about_one_game_are_measured_beside_agreeing_alternatives(
     games: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features stand beside all files, the floor and the other store; events beside all files."""
+    """Features stand beside all files, the game in memory and the other store; events beside all files."""
     monkeypatch.setattr(one_game, "N_SAMPLED", 3)
     features = _alternatives(one_game.features(games))
     events = _alternatives(one_game.episode(games))
