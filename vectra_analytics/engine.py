@@ -36,6 +36,7 @@ def _forget_instances() -> None:
     _instances.clear()
 
 
+atexit.register(_instances.clear)  # DuckDB complains of what outlives the interpreter
 _abandoned: list[dict[Path, duckdb.DuckDBPyConnection]] = []
 os.register_at_fork(after_in_child=_forget_instances)
 
