@@ -114,6 +114,10 @@ def describe_import(report: ImportReport) -> str:
         f"{len(report.rejected):,} rejected",
         f"{report.events_stored:,} new events, {report.records_rescued:,} of them rescued from torn lines",
     ]
+    if report.amounts_unreadable:
+        lines.append(
+            f"{report.amounts_unreadable:,} amounts of money cannot be stored exactly: NULL; raw_json has what was sent"
+        )
     lines += [f"  rejected: {file}:{line}: {reason}" for file, line, reason in report.rejected[:_SHOWN_REJECTS]]
     if len(report.rejected) > _SHOWN_REJECTS:
         lines.append(f"  ... and {len(report.rejected) - _SHOWN_REJECTS:,} more")

@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import orjson
 import pyarrow as pa
 
 from vectra_analytics.errors import VectraError
+from vectra_analytics.importers.torn import end_of_torn
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _ZSTD_PIECE = 1 << 12
 _BOM = b"\xef\xbb\xbf"
 
@@ -47,6 +48,11 @@ def _matches(source: str) -> list[Path]:
         path = Path(os.path.expanduser(source))
     if path.is_dir():
         matches = _in_folder(path)
+        if not matches and _is_in_store(path):
+            raise VectraError(
+                f"{path} is a store of this package, or in one: what is stored is no recording; "
+                "query it with --data-dir, or name recordings"
+            )
         if not matches:
             raise VectraError(f"no recordings in the folder {path}: it has no file named *{', *'.join(SUFFIXES)}")
         return matches
@@ -66,13 +72,31 @@ def _in_folder(folder: Path) -> list[Path]:
     def explain(error: OSError) -> None:
         raise VectraError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    found = []
+    found: list[Path] = []
+    stores = [folder] if _is_in_store(folder) else []  # of this package: its Parquet files are no recordings
     for parent, folders, names in os.walk(folder, onerror=explain):
         if "catalog.sqlite" in names:  # the manifests of a store: its rejects are no recordings
             folders.clear()
             continue
-        found += [Path(parent, name) for name in names if name.endswith(SUFFIXES)]
+        here = Path(parent)
+        if "manifests" in folders and _is_store(here):
+            stores.append(here)
+        is_in_store = any(here.is_relative_to(store) for store in stores)
+        found += [
+            here / name
+            for name in names
+            if name.endswith(SUFFIXES) and not (name.endswith(".parquet") and (is_in_store or name.startswith(".")))
+        ]
     return sorted(found)
+
+
+def _is_store(folder: Path) -> bool:
+    return (folder / "manifests" / "catalog.sqlite").is_file()
+
+
+def _is_in_store(folder: Path) -> bool:
+    folder = folder.absolute()
+    return any(map(_is_store, [folder, *folder.parents]))
 
 
 class TornFile(VectraError):
@@ -168,10 +192,11 @@ def is_no_event(line: bytes) -> bool:
     return not line or line.startswith(b"##")
 
 
-def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
+def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[dict[str, Any], str]]:
     """Every complete JSON object in a torn or joined line, with its own text, in their order.
 
-    An object that lacks its end is passed over, but not what stands complete behind (or in) it.
+    An object that lacks its end is passed over, but not what stands complete behind it; nor what stands in it,
+    unless records hold objects: then ``flat_keys`` are the keys under which they do not.
     """
     # Bytes that are no UTF-8 become surrogates here and come back as they were, so that orjson,
     # which has the last word, refuses an object that holds them.
@@ -179,6 +204,7 @@ def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
     found: list[tuple[dict[str, Any], str]] = []
     start = text.find("{")
     window, offset = text, 0
+    known: int | None = 0  # up to here the line is understood: its beginning, or the end of a whole object
     while start >= 0:
         if start - offset > _WINDOW:
             # The decoder's errors count lines from the beginning of what it was given: keep that near.
@@ -187,11 +213,26 @@ def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
         if end is not None:
             part = text[start : end + offset].encode("utf-8", "surrogateescape")
             try:
-                found.append((orjson.loads(part), text[start : end + offset]))
+                record = orjson.loads(part)
             except orjson.JSONDecodeError:
                 end = None
-        start = text.find("{", start + 1 if end is None else end + offset)
+            else:
+                if flat_keys is None or known is None or not _is_inside(text[known:start]):
+                    found.append((record, text[start : end + offset]))
+                    known = end + offset
+        if end is not None:
+            start = text.find("{", end + offset)
+        elif flat_keys is None:
+            start = text.find("{", start + 1)
+        else:
+            start, known = text.find("{", end_of_torn(text, start, flat_keys)), None
     return found
+
+
+def _is_inside(before: str) -> bool:
+    """Whether an object behind this text, which may be the end of a record, is a value in it."""
+    before = before.strip()
+    return before not in ("", ",") and before[-1] in ":,["
 
 
 _WINDOW = 1 << 14  # characters
@@ -215,6 +256,11 @@ def position_seq(line: int, position: int) -> int:
 def line_of(seq: int) -> int:
     """The line that a seq of :func:`position_seq` came from."""
     return seq >> POSITION_BITS
+
+
+def position_of(seq: int) -> int:
+    """The position in its line that a seq of :func:`position_seq` came from."""
+    return seq & ((1 << POSITION_BITS) - 1)
 
 
 POSITION_BITS = 20
