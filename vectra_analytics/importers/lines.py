@@ -5,6 +5,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pyarrow as pa
 from vectra_analytics.errors import VectraError
 from vectra_analytics.importers.torn import end_of_torn
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+LINE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+SUFFIXES = (*LINE_SUFFIXES, ".parquet")
+_FOLDERS_OF_STORES = ("events_parquet", "exports", "manifests", "vectors")
 _ZSTD_PIECE = 1 << 12
 _BOM = b"\xef\xbb\xbf"
 
@@ -48,7 +51,7 @@ def _matches(source: str) -> list[Path]:
         path = Path(os.path.expanduser(source))
     if path.is_dir():
         matches = _in_folder(path)
-        if not matches and _is_in_store(path):
+        if not matches and (_is_store(path) or _is_of_store(path)):
             raise VectraError(
                 f"{path} is a store of this package, or in one: what is stored is no recording; "
                 "query it with --data-dir, or name recordings"
@@ -73,20 +76,15 @@ def _in_folder(folder: Path) -> list[Path]:
         raise VectraError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
     found: list[Path] = []
-    stores = [folder] if _is_in_store(folder) else []  # of this package: its Parquet files are no recordings
     for parent, folders, names in os.walk(folder, onerror=explain):
         if "catalog.sqlite" in names:  # the manifests of a store: its rejects are no recordings
             folders.clear()
             continue
         here = Path(parent)
-        if "manifests" in folders and _is_store(here):
-            stores.append(here)
-        is_in_store = any(here.is_relative_to(store) for store in stores)
-        found += [
-            here / name
-            for name in names
-            if name.endswith(SUFFIXES) and not (name.endswith(".parquet") and (is_in_store or name.startswith(".")))
-        ]
+        tables = [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+        if tables and not _is_of_store(here):
+            found += [here / name for name in tables]
+        found += [here / name for name in names if name.endswith(LINE_SUFFIXES)]
     return sorted(found)
 
 
@@ -94,9 +92,10 @@ def _is_store(folder: Path) -> bool:
     return (folder / "manifests" / "catalog.sqlite").is_file()
 
 
-def _is_in_store(folder: Path) -> bool:
-    folder = folder.absolute()
-    return any(map(_is_store, [folder, *folder.parents]))
+def _is_of_store(folder: Path) -> bool:
+    """Whether a folder is one that a store of this package keeps: what is in it was imported, or made of that."""
+    below = [(parent, child.name) for child, parent in pairwise([folder.absolute(), *folder.absolute().parents])]
+    return any(name in _FOLDERS_OF_STORES and _is_store(parent) for parent, name in below)
 
 
 class TornFile(VectraError):

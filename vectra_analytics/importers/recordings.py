@@ -99,7 +99,7 @@ def _without_cycle_search() -> Iterator[None]:
 
 def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> Recording:
     """Find the first record, and refuse a named file that is no recording before anything is stored."""
-    if path.suffix == reference_store.SUFFIX:
+    if reference_store.is_parquet(path):
         return reference_store.look_at(path, is_named=is_named)
     recording: Recording | None = None
     form: LineFormat | None = None

@@ -17,9 +17,9 @@ from vectra_analytics.envelope import Direction, DocType, EventSource, money
 from vectra_analytics.errors import InvalidEvent, VectraError
 from vectra_analytics.importers.formats import Format, Refused, Row
 from vectra_analytics.importers.gathering import Recording, foreign_name
+from vectra_analytics.importers.lines import LINE_SUFFIXES
 from vectra_analytics.schema import BATCH_SCHEMA
 
-SUFFIX = ".parquet"
 REFERENCE = Format(kind="reference", columns=(*BATCH_SCHEMA.names, "origin"), constants={})
 
 _ROWS_AT_ONCE = 256
@@ -48,6 +48,19 @@ class StoredRow:
     def n_bytes(self) -> int:
         """About what it takes in memory."""
         return 500 + 2 * len(self.values["raw_json"] or "")
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is one of Parquet, by its name or by its first bytes."""
+    if path.name.endswith(LINE_SUFFIXES):
+        return False
+    if path.suffix == ".parquet":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:
+        return False  # whoever reads its lines says why it cannot be read
 
 
 def look_at(path: Path, *, is_named: bool) -> Recording:
@@ -80,6 +93,8 @@ def _examined(path: Path, n_bytes: int) -> tuple[str, bytes]:
             "query that store with --data-dir, or name recordings",
             b"",
         )
+    if len(set(schema.names)) < len(schema.names):
+        return f"{path} is no event file: two of its columns have one name; name other files", b""
     missing = [name for name in _NEEDED if name not in schema.names]
     if missing:
         return f"{path} is no event file: it has no column {', '.join(missing)}; name other files", b""
@@ -110,7 +125,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[StoredRow], int]]:
                     [StoredRow(dict(zip(names, row, strict=True)), doc_type) for row in rows],
                     n_bytes * n_read // n_rows,
                 )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise BrokenFile(f"{path} breaks off: {_one_line(error)}") from error
 
 
