@@ -216,7 +216,7 @@ def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[
             except orjson.JSONDecodeError:
                 end = None
             else:
-                if flat_keys is None or known is None or not _is_inside(text[known:start]):
+                if flat_keys is None or known is None or not _is_inside(text[known:start], known):
                     found.append((record, text[start : end + offset]))
                     known = end + offset
         if end is not None:
@@ -228,10 +228,10 @@ def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[
     return found
 
 
-def _is_inside(before: str) -> bool:
+def _is_inside(before: str, known: int) -> bool:
     """Whether an object behind this text, which may be the end of a record, is a value in it."""
     before = before.strip()
-    return before not in ("", ",") and before[-1] in ":,["
+    return before[-1:] in (":", ",", "[") and not (before == "," and known)  # a comma may separate two records
 
 
 _WINDOW = 1 << 14  # characters
