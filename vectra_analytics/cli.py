@@ -90,6 +90,9 @@ _limit = click.option("--limit", type=click.IntRange(min=0), default=20, show_de
 def _import(paths: EventStorePaths, sources: tuple[str, ...], timezone: str | None, as_json: bool) -> None:
     """Store the recordings in files, folders or glob patterns.
 
+    Known by their content: replay recordings, raw websocket samples and raw captures (.jsonl, .jsonl.gz,
+    .jsonl.zst), and the Parquet files of a store that VECTRA-PLAYER wrote, whose times are UTC.
+
     What was stored before is not stored again; rejected lines are listed and kept in manifests/rejects.
     """
     with click.progressbar(length=1, label="importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:

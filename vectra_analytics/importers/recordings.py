@@ -49,11 +49,13 @@ def import_recordings(
     Parameters
     ----------
     sources
-        Files, folders (searched for ``*.jsonl``, ``*.jsonl.gz``, ``*.jsonl.zst``) and glob patterns, or one of them.
+        Files, folders (searched for ``*.jsonl``, ``*.jsonl.gz``, ``*.jsonl.zst``, ``*.parquet``) and glob patterns,
+        or one of them. Replay recordings, raw websocket samples, raw captures and a Parquet store of the reference
+        implementation are known by their content; stores of this package are passed over.
     store
         The store, or its folder; made where it is missing.
     timezone
-        The IANA zone of timestamps that name none.
+        The IANA zone of timestamps that name none; in a store of the reference those are UTC.
     progress
         Called with (bytes read, bytes in all) from time to time.
 
