@@ -559,6 +559,15 @@ def test_a_store_of_this_package_beside_recordings_is_passed_over(tmp_path: Path
     assert kinds(imported(tmp_path / "in", tmp_path / "in" / "store", None)) == (1, 7, 0, 0)
 
 
+def test_the_store_imported_into_is_another_folder(tmp_path: Path) -> None:
+    """A store of the reference is left as it is."""
+    source = a_store(tmp_path / "rugs_data")
+    before = sorted(source.rglob("*"))
+
+    assert "a new store" in refusal(source, source, None)
+    assert sorted(source.rglob("*")) == before
+
+
 # Whatever stands in the cells
 
 CELLS = st.one_of(

@@ -11,6 +11,7 @@ from typing import Any
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.commit import commit
+from vectra_analytics.errors import VectraError
 from vectra_analytics.importers.batch import convert
 from vectra_analytics.importers.formats import Format, Row, text_of_origin
 from vectra_analytics.importers.lines import line_of
@@ -49,7 +50,11 @@ class Recording:
     format: Format
     name: str  # of its session, and of the file that keeps its rejects
     begins_late: bool = False  # in the second of two equal hours
-    why_not: str = ""  # why nothing can be read of it, if so
+    why_not: str = ""  # why no record can be read of it, if so
+
+    def refusal(self) -> VectraError:
+        """The error that names the file and says why not."""
+        return VectraError(f"{self.path} {self.why_not}; name other files")
 
 
 def foreign_name(path: Path) -> str:

@@ -72,9 +72,13 @@ def import_recordings(
     """
     clock = LocalClock(timezone)
     files = find_recordings(sources)
-    recordings = [_look_at(file, clock, is_named=is_named) for file, is_named in files.items()]
+    recordings = []
+    for file, is_named in files.items():
+        recordings.append(_look_at(file, clock))
+        if is_named and recordings[-1].why_not:
+            raise recordings[-1].refusal()
     if all(recording.why_not for recording in recordings):
-        raise VectraError(recordings[0].why_not)
+        raise recordings[0].refusal()
     paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
     with Catalog(paths, create=True) as catalog:
         try:
@@ -99,10 +103,10 @@ def _without_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> Recording:
-    """Find the first record, and refuse a named file that is no recording before anything is stored."""
+def _look_at(path: Path, clock: LocalClock) -> Recording:
+    """Find the first record, which tells what kind of recording it is, before anything is stored."""
     if reference_store.is_parquet(path):
-        return reference_store.look_at(path, is_named=is_named)
+        return reference_store.look_at(path)
     recording: Recording | None = None
     form: LineFormat | None = None
     torn = ""
@@ -134,19 +138,14 @@ def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> Recording:
     if recording is not None:
         return recording
     if torn:
-        why = f"{path} is no recording: {torn}; name other files"
+        why_not = f"is no recording: {torn}"
     elif n_lines == 0:
-        why = f"{path} is empty: there is nothing to import; remove it, or name other files"
+        why_not = "is empty: there is nothing to import"
     else:
         kinds = ", or ".join(form.keys for form in _LINE_FORMATS)
-        why = (
-            f"{path} is no recording: none of its {n_lines} lines holds a record of a known kind "
-            f"(JSON objects with {kinds}); name other files"
-        )
-    if is_named:
-        raise VectraError(why)
-    # Each of its lines will be rejected.
-    return Recording(path, n_bytes, _LINE_FORMATS[0], foreign_name(path), why_not=why)
+        why_not = f"is no recording: none of its {n_lines} lines holds a record of a known kind (objects with {kinds})"
+    # Where it is one of many files, each of its lines will be rejected.
+    return Recording(path, n_bytes, _LINE_FORMATS[0], foreign_name(path), why_not=why_not)
 
 
 def _times(path: Path, form: LineFormat) -> Iterator[str]:
@@ -271,7 +270,7 @@ class _Import:
     def _read_table(self, recording: Recording) -> Iterator[int]:
         """Gather the rows of a Parquet file."""
         if recording.why_not:
-            self._reject_rest(recording, 1, recording.why_not)
+            self._reject_rest(recording, 1, f"the file {recording.why_not}")
             return
         number = 0
         try:

@@ -63,15 +63,13 @@ def is_parquet(path: Path) -> bool:
         return False  # whoever reads its lines says why it cannot be read
 
 
-def look_at(path: Path, *, is_named: bool) -> Recording:
-    """Whether the file is one of the reference's; a file that was named itself must be."""
+def look_at(path: Path) -> Recording:
+    """Find out whether the file is one of the reference's."""
     try:
         n_bytes = path.stat().st_size
         why_not, footer = _examined(path, n_bytes)
     except OSError as error:
         raise VectraError(f"cannot read {path}: {error.strerror or error}") from error
-    if why_not and is_named:
-        raise VectraError(why_not)
     name = foreign_name(path) if why_not else f"reference-{hashlib.sha256(footer).hexdigest()[:16]}"
     return Recording(path, n_bytes, REFERENCE, name, why_not=why_not)
 
@@ -79,25 +77,21 @@ def look_at(path: Path, *, is_named: bool) -> Recording:
 def _examined(path: Path, n_bytes: int) -> tuple[str, bytes]:
     """Why the file is none of the reference's, or nothing; and its footer, which no other file has."""
     if n_bytes == 0:
-        return f"{path} is empty: a Parquet file that was never written; remove it, or name other files", b""
+        return "is empty: a Parquet file that was never written", b""
     try:
         with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata.metadata or {}
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None):
             raise
-        return f"{path} is no Parquet file, or a broken one: {_one_line(error)}; name other files", b""
+        return f"is no Parquet file, or a broken one: {_one_line(error)}", b""
     if any(key.startswith(b"vectra.") for key in metadata) or _is_typed(schema):
-        return (
-            f"{path} is an event file of this package's own store, not a recording; "
-            "query that store with --data-dir, or name recordings",
-            b"",
-        )
+        return "is no recording but typed, as the files of this package's own stores: --data-dir queries those", b""
     if len(set(schema.names)) < len(schema.names):
-        return f"{path} is no event file: two of its columns have one name; name other files", b""
+        return "is no event file: two of its columns have one name", b""
     missing = [name for name in _NEEDED if name not in schema.names]
     if missing:
-        return f"{path} is no event file: it has no column {', '.join(missing)}; name other files", b""
+        return f"is no event file: it has no column {', '.join(missing)}", b""
     with path.open("rb") as raw:
         raw.seek(-8, 2)
         length = int.from_bytes(raw.read(4), "little")
@@ -126,7 +120,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[StoredRow], int]]:
                     n_bytes * n_read // n_rows,
                 )
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BrokenFile(f"{path} breaks off: {_one_line(error)}") from error
+        raise BrokenFile(f"the file breaks off: {_one_line(error)}") from error
 
 
 def _values(column: pa.Array) -> list[Any]:
