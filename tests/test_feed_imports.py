@@ -496,6 +496,68 @@ def test_a_file_of_no_known_kind_names_all_that_there_are(tmp_path: Path) -> Non
         imported(save(tmp_path / "x.jsonl", [b'{"a": 1}']), tmp_path / "store")
 
 
+# The ticks that the updates tell
+
+
+def partial(**prices: Any) -> dict[str, Any]:
+    """The partialPrices of an update; ``t3=1.5`` is the price of tick 3."""
+    return {"partialPrices": {"values": {tick[1:]: price for tick, price in prices.items()}}}
+
+
+TOLD: dict[str, tuple[list[Any], list[tuple[int, float, bool, str]], int]] = {
+    "behind a trace header, joined late, out of order": (
+        [[TRACE, update(9, 1.5, **partial(t7=1.3, t8=1.4, t9=1.5))], update(8, 1.4)],
+        [(7, 1.3, False, "ws_event"), (8, 1.4, False, "ws_event"), (9, 1.5, False, "ws_event")],
+        0,
+    ),
+    "values that are no prices": (
+        [update(1, 1, **partial(t0=1, t2=None, t3={"a": 1}, t4=[1], t5=-1, t6="x", t7="2.5", x=1))],
+        [(0, 1.0, False, "ws_event"), (1, 1.0, False, "ws_event"), (7, 2.5, False, "ws_event")],
+        0,
+    ),
+    "ghosts, which the second update of the rug names": (
+        [
+            update(2, 1.2),
+            update(3, 0.01, rugged=True, **partial(t2=1.2, t3=0.01)),
+            update(5, 0.01, rugged=True, **partial(t3=0.01, t4=0.01, t5=0.01)),
+        ],
+        [(2, 1.2, False, "ws_event"), (3, 0.01, True, "ws_event")],
+        0,
+    ),
+    "a complete game, which is believed": (
+        [
+            update(1, 1.15, **partial(t0=1)),
+            update(5, 0.01, rugged=True, gameHistory=[finished("g9", 1, 1.1, 1.2, 0.01)], **partial(t3=0.01, t4=0.01)),
+        ],
+        [
+            (0, 1.0, False, "complete_game"),
+            (1, 1.1, False, "complete_game"),
+            (2, 1.2, False, "complete_game"),
+            (3, 0.01, True, "complete_game"),
+        ],
+        1,
+    ),
+    "a countdown": (
+        [update(0, 1, active=False), {"gameId": "g9", "cooldownTimer": 100}, update(0, 1), update(1, 1.5)],
+        [(0, 1.0, False, "ws_event"), (1, 1.5, False, "ws_event")],
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "ticks", "n_conflicts"), TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize("make", [sample, captured, intercepted])
+def test_ticks_are_what_the_updates_tell(
+    told: list[Any], ticks: list[Any], n_conflicts: int, make: Any, tmp_path: Path
+) -> None:
+    """Prices of lists and of updates together, the best source first, disagreements counted."""
+    lines = [text(make(number, "gameStateUpdate", data)) for number, data in enumerate(told)]
+    imported(save(tmp_path / "feed.jsonl", lines), tmp_path / "store")
+
+    assert rows(ask(tmp_path / "store"), "SELECT tick, price, rugged, source FROM ticks ORDER BY tick") == ticks
+    assert rows(ask(tmp_path / "store"), "SELECT game_id, n_conflicts FROM games") == [("g9", n_conflicts)]
+
+
 # The real feed
 
 
