@@ -104,6 +104,9 @@ _limit = click.option("--limit", type=click.IntRange(min=0), default=20, show_de
 def _import(paths: EventStorePaths, sources: tuple[str, ...], timezone: str | None, as_json: bool) -> None:
     """Store the recordings in files, folders or glob patterns.
 
+    Known by their content: replay recordings, raw websocket samples and raw captures (.jsonl, .jsonl.gz,
+    .jsonl.zst), and the Parquet files of a store that VECTRA-PLAYER wrote, whose times are UTC.
+
     What was stored before is not stored again; rejected lines are listed and kept in manifests/rejects.
     """
     with _progress("importing") as progress:
@@ -123,6 +126,10 @@ def describe_import(report: ImportReport) -> str:
         f"{len(report.rejected):,} rejected",
         f"{report.events_stored:,} new events, {report.records_rescued:,} of them rescued from torn lines",
     ]
+    if report.amounts_unreadable:
+        lines.append(
+            f"{report.amounts_unreadable:,} amounts of money cannot be stored exactly: NULL; raw_json has what was sent"
+        )
     lines += [f"  rejected: {file}:{line}: {reason}" for file, line, reason in report.rejected[:_SHOWN_REJECTS]]
     if len(report.rejected) > _SHOWN_REJECTS:
         lines.append(f"  ... and {len(report.rejected) - _SHOWN_REJECTS:,} more")
