@@ -13,7 +13,7 @@ class HashingFile(io.RawIOBase):
     """A file that knows the length and the SHA-256 of what was written to it."""
 
     def __init__(self, file: io.BufferedWriter) -> None:
-        self._file = file
+        self._file: io.BufferedWriter | None = file
         self.digest = hashlib.sha256()
         self.n_bytes = 0
 
@@ -23,10 +23,16 @@ class HashingFile(io.RawIOBase):
 
     def write(self, content: Any) -> int:
         """Write all of it."""
-        self.digest.update(content)
-        n_bytes = self._file.write(content)
-        self.n_bytes += n_bytes
+        n_bytes = memoryview(content).nbytes
+        if self._file is not None:
+            self.digest.update(content)
+            self._file.write(content)
+            self.n_bytes += n_bytes
         return n_bytes
+
+    def abandon(self) -> None:
+        """Let further writes go nowhere: a format's writer still wants to end its file when all is lost."""
+        self._file = None
 
     def tell(self) -> int:
         """How many bytes were written."""
@@ -42,13 +48,17 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
     # A rename is atomic only within one file system, so the unfinished file is a neighbour. Other tools'
     # **/*.parquet scans also take hidden files: hence ".part" at the end.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    file: HashingFile | None = None
     try:
         with unfinished.open("wb") as sink:
-            yield HashingFile(sink)
+            file = HashingFile(sink)
+            yield file
             sink.flush()
             os.fsync(sink.fileno())
         os.rename(unfinished, path)
     except BaseException:
+        if file is not None:
+            file.abandon()
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
