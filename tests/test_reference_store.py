@@ -625,3 +625,25 @@ def test_a_conflicting_complete_game_is_kept_with_its_reason(tmp_path: Path) -> 
 
     assert kinds(report) == (1, 0, 0, 1)
     assert "complete game g1" in report.rejected[0][2]
+
+
+@pytest.mark.parametrize("shape", ["enveloped", "bare", "list"])
+def test_partial_prices_are_found_in_every_shape_of_an_update(shape: str, tmp_path: Path) -> None:
+    """Whether raw_json has the payload in an envelope or bare, the prices that it names by tick are ticks."""
+    update = {
+        "gameId": "g9",
+        "active": True,
+        "rugged": False,
+        "tickCount": 9,
+        "price": 1.5,
+        "partialPrices": {"values": {"8": 1.4, "9": 1.5}},
+    }
+    raw = {"enveloped": {"event": "gameStateUpdate", "data": update}, "bare": update}.get(
+        shape, {"event": "gameStateUpdate", "data": [{"__trace": True}, update]}
+    )
+    put(tmp_path / "in", "a", [entry("ws_event", 1, raw, event_name="gameStateUpdate")])
+    imported(tmp_path / "in", tmp_path / "store", None)
+
+    ticks = ask(tmp_path / "store").features("ticks", columns=["tick", "price"])
+
+    assert ticks.rows() == [(8, 1.4), (9, 1.5)]
