@@ -190,6 +190,8 @@ class Relations:
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
             for file in self._files:
                 problem = file.problem()
+                if problem is None and file.path.name in str(error):
+                    problem = f"the live file {file.path} is damaged: {_first_line(error)}"
                 if problem:
                     raise CorruptStore(problem) from error
             raise

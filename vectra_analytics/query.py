@@ -263,8 +263,8 @@ class EventStoreQuery:
         lying = self._game_rows(None, None if games is None else list(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
         found = [rows for _, rows in self._blocks(lying, sorted({rows.game_id for rows in lying}), view, computed)]
-        if len(found) == 1:
-            return found[0].select(wanted)
+        if len(found) == 1 and computed == wanted:
+            return found[0]
         rows = pl.concat(found) if found else _no_rows(view)
         return (rows if in_order else rows.sort(order, nulls_last=True)).select(wanted)
 
