@@ -1,6 +1,6 @@
 """Record episodes, ask questions of them, look at the answers.
 
-Read the rooms in this order: envelope, writer, importers, features, query, exports.
+Read the rooms in this order: envelope, writer, importers, compaction, features, query, exports.
 """
 
 from importlib import import_module
