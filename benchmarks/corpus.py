@@ -3,7 +3,7 @@
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import vectra_analytics
-from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, ParquetWriter
+from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, ParquetWriter, compact
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.commit import commit
 from vectra_analytics.envelope import events_to_table
@@ -101,8 +100,6 @@ class Corpus:
         self.folder = folder
         self.n_games = n_games
         self.n_ticks = n_games * TICKS
-        # A version of the package that cannot compact can still be measured, but for that.
-        self.compact: Callable[[EventStorePaths], object] | None = getattr(vectra_analytics, "compact", None)
 
     def sample(self, n_wanted: int) -> list[str]:
         """Random games, the same ones in every run."""
@@ -114,22 +111,16 @@ class Corpus:
         return write_games(self.folder / "as-recorded", self.n_games)
 
     @cached_property
-    def compacted(self) -> EventStorePaths | None:
-        """Ours after compaction; None as long as the package cannot compact."""
-        if self.compact is None:
-            return None
+    def compacted(self) -> EventStorePaths:
+        """Ours after compaction."""
         paths = EventStorePaths(self.folder / "compacted")
         shutil.copytree(self.as_recorded.data_dir, paths.data_dir)
-        self.compact(paths)
+        compact(paths)
         return paths
 
-    def forms(self) -> dict[str, EventStorePaths | None]:
+    def forms(self) -> dict[str, EventStorePaths]:
         """Both of ours by name."""
         return {"compacted": self.compacted, "as recorded": self.as_recorded}
-
-    def best_form(self) -> tuple[str, EventStorePaths]:
-        """The compacted one, if it can be had."""
-        return ("as recorded", self.as_recorded) if self.compacted is None else ("compacted", self.compacted)
 
     @cached_property
     def reference(self) -> Path:
@@ -195,9 +186,7 @@ def live_files(paths: EventStorePaths, doc_type: str = "game_tick") -> list[Path
         return [file.path for file in catalog.live_files(catalog.version()) if file.doc_type == doc_type]
 
 
-def write_days(
-    folder: Path, n_days: int, games_a_day: int, compact: Callable[[EventStorePaths], object] | None
-) -> EventStorePaths:
+def write_days(folder: Path, n_days: int, games_a_day: int) -> EventStorePaths:
     """A large store, fast: the first day's games again and again, under other names, a commit a day.
 
     Only the times, sessions and names differ from day to day, so they alone are made anew, in columns.
@@ -217,6 +206,5 @@ def write_days(
                 place = batch.schema.get_field_index(name)
                 batch = batch.set_column(place, batch.schema.field(name), column)
             commit(catalog, batch)
-            if compact is not None:
-                compact(paths)
+    compact(paths)
     return paths

@@ -9,14 +9,13 @@ import polars as pl
 
 from benchmarks import by_hand
 from benchmarks.corpus import Corpus, live_files, write_days
-from benchmarks.results import MILLISECONDS, Result, Way, check_same, compared, in_turns, not_measured
+from benchmarks.results import MILLISECONDS, Result, Way, check_same, compared, in_turns
 from vectra_analytics import EventStoreQuery
 from vectra_analytics.features import view_named
 
 N_SAMPLED = 50
 _N_REFERENCE = 3  # each takes seconds
 
-_CANNOT_COMPACT = "this version of the package cannot compact"
 _FEATURES_MOST = {"compacted": 0.012, "as recorded": 0.020}  # seconds
 _BIG_MOST = 0.015
 
@@ -26,9 +25,6 @@ def features(corpus: Corpus) -> list[Result]:
     results: list[Result] = []
     games = corpus.sample(N_SAMPLED + 1)
     for form, paths in corpus.forms().items():
-        if paths is None:
-            results.append(not_measured(f"features of a game, {form}", _CANNOT_COMPACT))
-            continue
         what, at_most = f"features of a game, {form}", _FEATURES_MOST[form]
         query = EventStoreQuery(paths)
         files = live_files(paths)
@@ -49,7 +45,7 @@ def features(corpus: Corpus) -> list[Result]:
 
 def big_features(corpus: Corpus, n_days: int = 100, games_a_day: int = 1000) -> list[Result]:
     """The features of one game out of a hundred thousand, in a store that was made day by day."""
-    query = EventStoreQuery(write_days(corpus.folder / "big", n_days, games_a_day, corpus.compact))
+    query = EventStoreQuery(write_days(corpus.folder / "big", n_days, games_a_day))
     known = query.list_games()
     games = random.Random(1).sample(known, min(N_SAMPLED + 1, len(known)))
     ours, in_memory = in_turns(games, _ours(query), _in_memory(query))
@@ -117,9 +113,6 @@ def episode(corpus: Corpus) -> list[Result]:
     results: list[Result] = []
     for form, paths in corpus.forms().items():
         what = f"events of a game, {form}"
-        if paths is None:
-            results.append(not_measured(what, _CANNOT_COMPACT))
-            continue
         files = live_files(paths)
         query, connection = EventStoreQuery(paths), by_hand.connection()
         sql = by_hand.reading(files, where="WHERE game_id = $game ORDER BY ts, session_id, seq")

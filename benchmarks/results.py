@@ -93,11 +93,6 @@ def compared(
     )
 
 
-def not_measured(what: str, why: str) -> Result:
-    """A row that says why it is empty."""
-    return Result(what=what, ours="not measured", alternative=why)
-
-
 def times(ratio: float) -> str:
     """A ratio as it is said: 2.5, or 1/80."""
     if ratio >= 1:

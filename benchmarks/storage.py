@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 
 from benchmarks import by_hand
 from benchmarks.corpus import TICKS, Corpus, live_files, write_games
-from benchmarks.results import MEGABYTES, SECONDS, Disagreement, Result, Unit, best_of, compared, not_measured
-from vectra_analytics import EventStorePaths, EventStoreQuery
+from benchmarks.results import MEGABYTES, SECONDS, Disagreement, Result, Unit, best_of, compared
+from vectra_analytics import EventStorePaths, EventStoreQuery, compact
 from vectra_analytics.parquet import ROW_GROUP_ROWS
 
 _PER_TICK = Unit(lambda n_bytes: f"{n_bytes:.1f} B/tick")
@@ -22,9 +22,6 @@ def sizes(corpus: Corpus) -> list[Result]:
     theirs_typed = sum(map(_typed_bytes, corpus.reference.rglob("*.parquet")))
     than = "the store this one replaces"
     for form, paths in corpus.forms().items():
-        if paths is None:
-            results.append(not_measured(f"bytes, {form}", "this version of the package cannot compact"))
-            continue
         typed = sum(map(_typed_bytes, live_files(paths)))
         is_wanted = form == "compacted"
         results.append(
@@ -61,9 +58,6 @@ def compaction(corpus: Corpus) -> list[Result]:
     """`compact()` of one day, beside DuckDB sorting the same files into one."""
     n_games = min(1000, corpus.n_games)
     what = f"compaction of a day of {n_games * TICKS:,} ticks"
-    compact = corpus.compact
-    if compact is None:
-        return [not_measured(what, "this version of the package cannot compact")]
     recorded = write_games(corpus.folder / "day", n_games)
     files, target = live_files(recorded), corpus.folder / "day.parquet"
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from benchmarks import by_hand
 from benchmarks.corpus import Corpus, live_files
-from benchmarks.results import SECONDS, Disagreement, Result, best_of, check_same, compared, not_measured
+from benchmarks.results import SECONDS, Disagreement, Result, best_of, check_same, compared
 from vectra_analytics import EventStoreQuery
 
 _N_TIMES = 2
@@ -20,9 +20,6 @@ def features(corpus: Corpus) -> list[Result]:
     results: list[Result] = []
     for form, paths in corpus.forms().items():
         what = f"features of all games, {form}"
-        if paths is None:
-            results.append(not_measured(what, "this version of the package cannot compact"))
-            continue
         query, files = EventStoreQuery(paths), live_files(paths)
         (game,) = corpus.sample(1)
         _check_game(query, game, corpus.n_ticks, query.features(), "all games at once")
@@ -70,13 +67,12 @@ def _rewriting(query: EventStoreQuery, folder: Path) -> float:
 def export(corpus: Corpus) -> list[Result]:
     """`export()` of everything to both formats, beside DuckDB's COPY and writing the same rows again."""
     results: list[Result] = []
-    form, paths = corpus.best_form()
-    query, files = EventStoreQuery(paths), live_files(paths)
+    query, files = EventStoreQuery(corpus.compacted), live_files(corpus.compacted)
     (game,) = corpus.sample(1)
     finished = corpus.folder / "export.parquet"
     read: dict[str, Callable[[Path], pl.DataFrame]] = {".parquet": pl.read_parquet, ".csv": _read_csv}
     for suffix, options in ((".parquet", "FORMAT parquet, COMPRESSION zstd"), (".csv", "FORMAT csv, HEADER")):
-        what = f"export of all features to {suffix}, {form}"
+        what = f"export of all features to {suffix}, compacted"
         target, copied = corpus.folder / f"export{suffix}", corpus.folder / f"copied{suffix}"
         again = corpus.folder / f"again{suffix}"
 

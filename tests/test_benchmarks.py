@@ -7,17 +7,15 @@ import pytest
 
 from benchmarks import bench, iteration, one_game, report, storage, whole
 from benchmarks.corpus import TICKS, Corpus, live_files
-from benchmarks.results import MILLISECONDS, Disagreement, Result, check_same, compared, not_measured, times
+from benchmarks.results import MILLISECONDS, Disagreement, Result, check_same, compared, times
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
 
 @pytest.fixture(scope="module")
 def games(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Twenty games, two files; both forms are there even where the package cannot compact."""
-    made = Corpus(tmp_path_factory.mktemp("bench"), 20)
-    made.compact = made.compact or (lambda paths: None)
-    return made
+    """Twenty games, two files."""
+    return Corpus(tmp_path_factory.mktemp("bench"), 20)
 
 
 def _alternatives(results: list[Result]) -> dict[str, list[str]]:
@@ -121,7 +119,6 @@ def test_a_result_says_whether_it_is_as_wanted() -> None:
     assert (fast.ours, fast.alternative, fast.wanted) == ("10.0 ms", "600.0 ms: b", "<= 12.0 ms, <= 1/50")
     assert fast.is_met is True
     assert slow.is_met is False
-    assert not_measured("a", "no b").is_met is None
     assert [times(2.5), times(1.0), times(1 / 3.5), times(1 / 80)] == ["2.5", "1", "1/3.5", "1/80"]
 
 
