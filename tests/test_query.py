@@ -1,6 +1,7 @@
 """EventStoreQuery: every call, on stores small enough to know the answers by heart."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -369,6 +370,26 @@ def test_a_forked_child_can_ask(query: EventStoreQuery) -> None:
     if child == 0:
         try:
             os._exit(0 if rows(query, "SELECT count(*) FROM ticks") == [(18,)] else 1)
+        except BaseException:
+            os._exit(2)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_never_waits_for_threads_that_it_does_not_have(query: EventStoreQuery) -> None:
+    """Where the parent has used Polars, which no fork survives, the child is told so, and Arrow still answers."""
+    assert query.get_game_episode("g1").sort("ts", "seq").height == 12
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        try:
+            asks: list[Callable[[], object]] = [lambda: query.get_game_episode("g1"), query.games, query.features]
+            for ask in asks:
+                with pytest.raises(VectraError, match=r"forked from one that had used Polars.*query_arrow"):
+                    ask()
+            os._exit(0 if query.query_arrow("SELECT * FROM ticks").num_rows == 18 else 1)
         except BaseException:
             os._exit(2)
 

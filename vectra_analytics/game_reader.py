@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from vectra_analytics.catalog import GameRows, LiveFile
 from vectra_analytics.errors import CorruptStore
+from vectra_analytics.forks import check_polars
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
 
 EPISODE_ORDER = ("ts", "session_id", "seq")
@@ -128,6 +129,7 @@ class GameReader:
     """
 
     def __init__(self, slices: Iterable[GameRows], columns: Sequence[str] = EVENT_COLUMNS) -> None:
+        check_polars()
         self._columns = list(columns)
         # A game's rows may have to be put in order, whatever columns are wanted of them.
         self._read_columns = [name for name in EVENT_COLUMNS if name in columns or name in ("game_id", *EPISODE_ORDER)]

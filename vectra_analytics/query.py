@@ -17,6 +17,7 @@ from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import Export, check_target, library_versions, rebatched, write_export
 from vectra_analytics.features import view_named, view_version
+from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
@@ -82,7 +83,7 @@ class EventStoreQuery:
             Where it names a relation that does not exist.
         """
         with self._answer(sql, params) as answer:
-            return _in_utc(answer.pl())
+            return _frame(answer)
 
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The same as an Arrow table."""
@@ -130,7 +131,7 @@ class EventStoreQuery:
                     raise VectraError(f"the answer has no column {name!r}; it has {', '.join(types)}")
             is_time = str(types[x]).startswith(("TIMESTAMP", "DATE"))
             text = statement_text(sql)
-            return _in_utc(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params).pl())
+            return _frame(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
 
     def scan(self, view: str) -> pl.LazyFrame:
         """A view as a lazy frame: what Polars then selects and filters is all that DuckDB reads.
@@ -389,7 +390,7 @@ class EventStoreQuery:
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         with relations.explained():
-            return _in_utc(self._select(relations, view, columns).pl())
+            return _frame(self._select(relations, view, columns))
 
     @staticmethod
     def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
@@ -465,6 +466,12 @@ def _wanted(source: str, columns: Sequence[str] | None) -> list[str]:
 def _check_limit(limit: int | None) -> None:
     if limit is not None and limit < 0:
         raise VectraError(f"limit is {limit}; it must be 0 or more, or None for no limit")
+
+
+def _frame(answer: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    if len(answer.columns) > 1:  # a single column needs no threads
+        check_polars()
+    return _in_utc(answer.pl())
 
 
 def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:
