@@ -128,8 +128,9 @@ WRONG = [
     (("sql", "SELEC 1"), "syntax error"),
     (("sql", "DROP TABLE x"), "DROP statement is not allowed"),
     (("sql", "SELECT * FROM read_csv('/etc/passwd')"), "outside the store"),
-    (("export", "f.xlsx"), "must end in .csv or .parquet"),
+    (("export", "f.xlsx"), "must end in .csv, .csv.gz or .parquet"),
     (("export", "/nowhere/f.csv"), "no folder /nowhere"),
+    (("export", "/tmp/f", "--split", "week"), "'week' is not one of 'date', 'hash'"),
 ]
 
 

@@ -122,7 +122,7 @@ def test_a_failed_export_leaves_nothing_new(
     assert {path: path.read_bytes() for path in tmp_path.glob("*f.*")} == before
 
 
-@pytest.mark.parametrize("name", ["f", "f.xlsx", "nowhere/f.csv", "folder.csv"])
+@pytest.mark.parametrize("name", ["f.xlsx", "f.parquet.gz", "nowhere/f.csv", "folder.csv", ".."])
 def test_a_target_that_cannot_be_is_refused_before_any_work(query: EventStoreQuery, tmp_path: Path, name: str) -> None:
     """The error names the target and what it would have to be."""
     (tmp_path / "folder.csv").mkdir()

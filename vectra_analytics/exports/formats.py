@@ -1,12 +1,13 @@
-"""A stream of rows becomes one CSV or Parquet file, whole or not at all, with its provenance beside it."""
+"""The rows of one exported file, as CSV or Parquet, streamed: no more than a batch is in memory."""
 
 import contextlib
+import gzip
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,23 +17,27 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vectra_analytics.errors import VectraError
 from vectra_analytics.parquet import ROW_GROUP_ROWS
-from vectra_analytics.whole_files import sync_folder, write_whole
 
-SUFFIXES = (".csv", ".parquet")
-_FORMULA = r"^[=+\-@\t\r]"  # what spreadsheets take for the start of a formula
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+# What spreadsheets take for the start of a formula: a sign, also in its full-width form, also behind white space or
+# characters that do not show, which some of them drop; and tab, return and line feed themselves.
+_FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠])"  # noqa: RUF001
+_FORMULA_RULE = (
+    "text that begins with = + - @ (also full-width, also behind white space), a tab, a carriage return or a line "
+    "feed has an apostrophe put before it"
+)
 _TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
-    """A finished export."""
+class Written:
+    """One file that was written, and what was said of it."""
 
-    path: Path
-    meta_path: Path
     n_rows: int
     sha256: str
+    meta: Mapping[str, Any]
 
 
 class _Sink(Protocol):
@@ -40,61 +45,36 @@ class _Sink(Protocol):
 
     def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
-
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raise where an export could not be written, before any work is done for it."""
-    if path.suffix not in SUFFIXES:
-        raise VectraError(f"cannot export to {path}: the name must end in {' or '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise VectraError(f"cannot export to {path}: there is no folder {path.parent}; make it first")
-    for target in (path, meta_path(path)):
-        if target.exists() and not overwrite:
-            raise VectraError(
-                f"{target} exists; choose another name, or overwrite it with --overwrite (overwrite=True)"
-            )
-        if target.is_dir():
-            raise VectraError(f"cannot export to {target}: it is a folder")
+    def abandon(self) -> None: ...
 
 
-def meta_path(path: Path) -> Path:
-    """Where an export's provenance lies."""
-    return path.with_name(f"{path.name}.meta.json")
+def suffix_of(path: Path) -> str:
+    """The suffix that names the format, or whatever else the name ends in; "" for a folder."""
+    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), path.suffix)
 
 
-def write_export(path: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema, meta: Mapping[str, Any]) -> Export:
-    """Write the rows to ``path`` and ``meta`` beside it, last.
+def write_rows(
+    path: Path, suffix: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, meta: Mapping[str, Any]
+) -> Written:
+    """Write the rows to ``path``, durably, in the format of ``suffix``.
 
-    The rows stream: no more than a batch is in memory. A reader sees the old export, none, or the new one.
+    Under this name the file may be seen half written; the caller gives it another one when it is whole.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with unfinished.open("wb") as file:
-            hashing = _HashingFile(file)
-            sink: _Sink = _CsvSink(hashing, schema) if path.suffix == ".csv" else _ParquetSink(hashing, schema)
+    with path.open("wb") as file:
+        hashing = _HashingFile(file)
+        sink: _Sink = _ParquetSink(hashing, schema) if suffix == ".parquet" else _CsvSink(hashing, schema, suffix)
+        try:
             n_rows = 0
-            for batch in batches:
+            for batch in rebatched(batches):
                 sink.add(batch)
                 n_rows += batch.num_rows
             said = sink.finish({**meta, "n_rows": n_rows})
-            file.flush()
-            os.fsync(file.fileno())
-        digest = hashing.digest.hexdigest()
-        # An export is what has a meta file: an old one must not vouch for new rows.
-        meta_path(path).unlink(missing_ok=True)
-        os.replace(unfinished, path)
-        write_whole(meta_path(path), orjson.dumps({**said, "sha256": digest}, option=orjson.OPT_INDENT_2) + b"\n")
-        sync_folder(path.parent)
-    except OSError as error:
-        raise VectraError(f"cannot export to {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-    return Export(path, meta_path(path), n_rows, digest)
-
-
-def library_versions() -> dict[str, str]:
-    """What an export was made with."""
-    return {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")}
+        except BaseException:
+            sink.abandon()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+    return Written(n_rows, hashing.digest.hexdigest(), said)
 
 
 class _HashingFile(io.RawIOBase):
@@ -118,10 +98,13 @@ class _HashingFile(io.RawIOBase):
 class _CsvSink:
     """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
 
-    def __init__(self, file: _HashingFile, schema: pa.Schema) -> None:
-        self._file = file
+    def __init__(self, file: _HashingFile, schema: pa.Schema, suffix: str) -> None:
+        # The hour and the name of the file would make each export another one.
+        self._file = gzip.GzipFile("", "wb", 6, file, mtime=0) if suffix == ".csv.gz" else file
         self._n_guarded = 0
-        self._write(pl.DataFrame(pa.Table.from_batches([], schema)), header=True)
+        empty = pl.DataFrame(pa.Table.from_batches([], schema))
+        # No shipped view has a column of such a name; a view of a user's own may.
+        self._write(empty.rename(lambda name: f"'{name}" if re.match(_FORMULA, name) else name), header=True)
 
     def add(self, rows: pa.RecordBatch) -> None:
         frame = pl.DataFrame(rows)
@@ -135,8 +118,13 @@ class _CsvSink:
         self._file.write(text.getvalue())
 
     def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
-        rule = "text that begins with = + - @, a tab or a carriage return has an apostrophe put before it"
-        return {**meta, "formula_guard": {"rule": rule, "n_cells": self._n_guarded}}
+        if isinstance(self._file, gzip.GzipFile):
+            self._file.close()
+        return {**meta, "formula_guard": {"rule": _FORMULA_RULE, "n_cells": self._n_guarded}}
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Exception):
+            self._file.close()
 
 
 class _ParquetSink:
@@ -152,6 +140,10 @@ class _ParquetSink:
         self._writer.add_key_value_metadata({"vectra": orjson.dumps(meta)})
         self._writer.close()
         return meta
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Exception):  # it would otherwise try when it is collected, and complain
+            self._writer.close()
 
 
 def rebatched(batches: Iterable[pa.RecordBatch], n_rows: int = 8 * ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:

@@ -1,0 +1,79 @@
+"""Exports: the rows of a view as a file, or as a folder of files, whole or not at all, with their provenance beside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vectra_analytics.errors import VectraError
+from vectra_analytics.exports import folders, targets
+from vectra_analytics.exports.formats import rebatched, suffix_of, write_rows
+from vectra_analytics.exports.rows import ViewRows
+from vectra_analytics.exports.splits import SPLITS, check_split
+
+__all__ = ["SPLITS", "Export", "ViewRows", "check_export", "export", "rebatched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A finished export."""
+
+    path: Path
+    meta_path: Path
+    n_rows: int
+    sha256: str  # of the file; of a folder, of the lines "<sha256 of a file>  <its path>", in the order of the paths
+    n_files: int = 1
+    n_computed: int = 1  # how many of them this export wrote; the others were there and would be the same
+
+
+def check_export(path: Path, split: str | None) -> None:
+    """Raise where an export could not be asked for so, before any work is done for it."""
+    check_split(split)
+    targets.check_name(path)
+
+
+def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: bool = False) -> Export:
+    """Write the rows to ``path`` and their provenance beside it, last.
+
+    A reader sees the old export, none, or the new one.
+    """
+    check_export(path, split)
+    _check_columns(rows)
+    try:
+        with targets.workplace(path) as new:
+            is_folder = split is not None or not suffix_of(path)
+            before = targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
+            return _export_folder(path, new, rows, split, before) if is_folder else _export_file(path, new, rows)
+    except OSError as error:
+        raise VectraError(f"cannot export to {path}: {error.strerror or error}") from error
+
+
+def _export_file(path: Path, new: Path, rows: ViewRows) -> Export:
+    written = write_rows(new, suffix_of(path), rows.stream(None), rows.schema, rows.meta())
+    targets.publish(path, new, {**written.meta, "sha256": written.sha256})
+    return Export(path, targets.meta_path(path), written.n_rows, written.sha256)
+
+
+def _export_folder(
+    path: Path, new: Path, rows: ViewRows, split_by: str | None, before: Mapping[str, Any] | None
+) -> Export:
+    suffix = suffix_of(path)
+    split = folders.split_of(rows, split_by, before)
+    folders.check_columns(rows, split, suffix)
+    wanted = folders.pieces(rows, split, suffix)
+    meta = rows.meta() | ({} if split is None else {"split": split.meta()})
+    entries, n_computed, differs = folders.write_pieces(new, path, rows, wanted, before, meta)
+    said = folders.folder_meta(meta, entries, wanted, split)
+    if differs:
+        targets.publish(path, new, said)
+    else:
+        targets.publish_meta(path, new, said)
+    return Export(path, targets.meta_path(path), said["n_rows"], said["sha256"], len(entries), n_computed)
+
+
+def _check_columns(rows: ViewRows) -> None:
+    if not rows.columns:
+        raise VectraError(f"no columns are wanted; name some of {', '.join(rows.view.columns)}")
+    twice = next((name for name in rows.columns if list(rows.columns).count(name) > 1), None)
+    if twice is not None:
+        raise VectraError(f"the column {twice!r} is wanted twice; a file has each once")
