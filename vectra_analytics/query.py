@@ -253,8 +253,8 @@ class EventStoreQuery:
             Where the target exists or cannot be written; it is then as it was.
         """
         target = Path(path).expanduser().absolute()
-        check_export(target, split)
         wanted = _wanted(view, columns)
+        check_export(target, wanted, split)
         chosen = None if games is None else sorted(set(games))
         version = self.version
         asked = {"games": chosen, "columns": None if columns is None else list(columns)}

@@ -1,6 +1,6 @@
 """Exports: the rows of a view as a file, or as a folder of files, whole or not at all, with their provenance beside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,15 @@ class Export:
     n_computed: int = 1  # how many of them this export wrote; the others were there and would be the same
 
 
-def check_export(path: Path, split: str | None) -> None:
+def check_export(path: Path, columns: Sequence[str], split: str | None) -> None:
     """Raise where an export could not be asked for so, before any work is done for it."""
     check_split(split)
     targets.check_name(path)
+    if not columns:
+        raise VectraError("no columns are wanted, and a file has some; name them, or leave columns out for all")
+    twice = next((name for name in columns if list(columns).count(name) > 1), None)
+    if twice is not None:
+        raise VectraError(f"the column {twice!r} is wanted twice, and a file has each once")
 
 
 def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: bool = False) -> Export:
@@ -37,8 +42,7 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
 
     A reader sees the old export, none, or the new one.
     """
-    check_export(path, split)
-    _check_columns(rows)
+    check_export(path, rows.columns, split)
     try:
         with targets.workplace(path) as new:
             is_folder = split is not None or not suffix_of(path)
@@ -69,11 +73,3 @@ def _export_folder(
     else:
         targets.publish_meta(path, new, said)
     return Export(path, targets.meta_path(path), said["n_rows"], said["sha256"], len(entries), n_computed)
-
-
-def _check_columns(rows: ViewRows) -> None:
-    if not rows.columns:
-        raise VectraError(f"no columns are wanted; name some of {', '.join(rows.view.columns)}")
-    twice = next((name for name in rows.columns if list(rows.columns).count(name) > 1), None)
-    if twice is not None:
-        raise VectraError(f"the column {twice!r} is wanted twice; a file has each once")

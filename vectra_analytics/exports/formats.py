@@ -23,7 +23,7 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 # What spreadsheets take for the start of a formula: a sign, also in its full-width form, also behind white space or
 # characters that do not show, which some of them drop; and tab, return and line feed themselves.
-_FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠])"  # noqa: RUF001
+_FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _FORMULA_RULE = (
     "text that begins with = + - @ (also full-width, also behind white space), a tab, a carriage return or a line "
     "feed has an apostrophe put before it"
@@ -100,7 +100,7 @@ class _CsvSink:
 
     def __init__(self, file: _HashingFile, schema: pa.Schema, suffix: str) -> None:
         # The hour and the name of the file would make each export another one.
-        self._file = gzip.GzipFile("", "wb", 6, file, mtime=0) if suffix == ".csv.gz" else file
+        self._file = gzip.GzipFile("", "wb", 1, file, mtime=0) if suffix == ".csv.gz" else file
         self._n_guarded = 0
         empty = pl.DataFrame(pa.Table.from_batches([], schema))
         # No shipped view has a column of such a name; a view of a user's own may.
