@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tests.builders import START, store_with, tick_event, write
-from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, EventStoreQuery, VectraError
+from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, EventStoreQuery, VectraError, game_reader
 from vectra_analytics.exports import formats
 from vectra_analytics.exports.splits import PARTS, DateSplit, HashSplit
 from vectra_analytics.exports.targets import workplace
@@ -167,8 +167,9 @@ def test_another_question_is_another_export(tmp_path: Path, how: dict[str, Any])
     assert_frame_equal(got, query.features(**how))
 
 
-def test_a_summary_is_in_its_own_order_on_each_day(tmp_path: Path) -> None:
-    """Games of a day come by their start."""
+def test_a_summary_is_in_its_own_order_on_each_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Games of a day come by their start, also when each is read on its own."""
+    monkeypatch.setattr(game_reader, "BLOCK_ROWS", 1)
     query = store_with(tmp_path / "store", game("b", 0, hour=1), game("a", 0, hour=2), game("c", 1))
     done = query.export(tmp_path / "g", view="games")
 

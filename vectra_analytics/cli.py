@@ -279,7 +279,9 @@ def _export(
         return
     click.echo(f"{done.n_rows:,} rows of {view} in {done.path}")
     if done.path.is_dir():
-        click.echo(f"{done.n_files:,} files, {done.n_computed:,} of them computed; the others had not changed")
+        n_kept = done.n_files - done.n_computed
+        kept = f"; {n_kept:,} had not changed" if n_kept else ""
+        click.echo(f"{done.n_computed:,} {'file' if done.n_computed == 1 else 'files'} computed{kept}")
     for part, about in parts.items():
         click.echo(f"  {part:<10} {about['n_games']:>7,} games {about['n_rows']:>11,} rows")
     click.echo(f"provenance in {done.meta_path}")
