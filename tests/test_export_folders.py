@@ -334,6 +334,30 @@ def test_two_exports_to_one_place_are_one_too_many(tmp_path: Path) -> None:
     assert query.export(tmp_path / "f").n_rows == 8
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_comes_while_an_export_is_made_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Somebody's file in the target is found before the old folder would go."""
+    query = store_with(tmp_path / "store", days(1))
+    if is_there:
+        query.export(tmp_path / "f")
+    finish = formats._ParquetSink.finish
+
+    def somebody_comes(sink: Any, meta: Any) -> Any:
+        (tmp_path / "f").mkdir(exist_ok=True)
+        (tmp_path / "f" / "notes.txt").write_text("mine")
+        return finish(sink, meta)
+
+    monkeypatch.setattr(formats._ParquetSink, "finish", somebody_comes)
+    with pytest.raises(VectraError, match=r"holds notes\.txt"):
+        query.export(tmp_path / "f", columns=["tick"], overwrite=True)
+
+    assert (tmp_path / "f" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "f.meta.json").exists() == is_there
+    assert not list(tmp_path.glob(".f*"))
+
+
 # Splits
 
 

@@ -221,4 +221,4 @@ def test_a_failed_export_leaves_the_old_one_or_none(
         shutil.rmtree(path.parent)
         if is_last:
             break
-    assert 8 < step < 99
+    assert 6 < step < 99

@@ -42,34 +42,33 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
 
     A reader sees the old export, none, or the new one.
     """
-    check_export(path, rows.columns, split)
+    is_folder = split is not None or not suffix_of(path)
     try:
         with targets.workplace(path) as new:
-            is_folder = split is not None or not suffix_of(path)
             before = targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
-            return _export_folder(path, new, rows, split, before) if is_folder else _export_file(path, new, rows)
+            done, meta = _folder(path, new, rows, split, before) if is_folder else _file(path, new, rows)
+            # Making it may have taken long; what somebody put there meanwhile stays, too.
+            targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
+            targets.publish(path, new, meta)
+            return done
     except OSError as error:
         raise VectraError(f"cannot export to {path}: {error.strerror or error}") from error
 
 
-def _export_file(path: Path, new: Path, rows: ViewRows) -> Export:
+def _file(path: Path, new: Path, rows: ViewRows) -> tuple[Export, Mapping[str, Any]]:
     written = write_rows(new, suffix_of(path), rows.stream(None), rows.schema, rows.meta())
-    targets.publish(path, new, {**written.meta, "sha256": written.sha256})
-    return Export(path, targets.meta_path(path), written.n_rows, written.sha256)
+    done = Export(path, targets.meta_path(path), written.n_rows, written.sha256)
+    return done, {**written.meta, "sha256": written.sha256}
 
 
-def _export_folder(
+def _folder(
     path: Path, new: Path, rows: ViewRows, split_by: str | None, before: Mapping[str, Any] | None
-) -> Export:
+) -> tuple[Export, Mapping[str, Any]]:
     suffix = suffix_of(path)
     split = folders.split_of(rows, split_by, before)
     folders.check_columns(rows, split, suffix)
     wanted = folders.pieces(rows, split, suffix)
-    meta = rows.meta() | ({} if split is None else {"split": split.meta()})
-    entries, n_computed, differs = folders.write_pieces(new, path, rows, wanted, before, meta)
-    said = folders.folder_meta(meta, entries, wanted, split)
-    if differs:
-        targets.publish(path, new, said)
-    else:
-        targets.publish_meta(path, new, said)
-    return Export(path, targets.meta_path(path), said["n_rows"], said["sha256"], len(entries), n_computed)
+    about = rows.meta() | ({} if split is None else {"split": split.meta()})
+    entries, n_computed = folders.write_pieces(new, path, rows, wanted, before, about)
+    meta = folders.folder_meta(about, entries, wanted, split)
+    return Export(path, targets.meta_path(path), meta["n_rows"], meta["sha256"], len(entries), n_computed), meta

@@ -93,13 +93,12 @@ def write_pieces(
     wanted: Sequence[Piece],
     before: Mapping[str, Any] | None,
     meta: dict[str, Any],
-) -> tuple[list[FileEntry], int, bool]:
-    """Make the folder ``new``: its entries, how many were computed, and whether it differs from the old one.
+) -> tuple[list[FileEntry], int]:
+    """Make the folder ``new``, unless the old one will do; the entries of its files, and how many were computed.
 
     Files of the export ``old`` that would be the same again are in both folders (the same file, not a copy, where
     the file system can do that). While this goes on, no new file has a name that ends in its format.
     """
-    os.mkdir(new)
     known = {file["path"]: file for file in (before or {}).get("files", [])}
     entries, kept, computed = [], [], []
     for piece in wanted:
@@ -111,7 +110,7 @@ def write_pieces(
             computed.append(piece.path)
         entries.append(entry)
     if not computed and known.keys() == set(kept):
-        return entries, 0, False
+        return entries, 0
     for path in kept:
         (new / path).parent.mkdir(parents=True, exist_ok=True)
         _link(old / path, new / path)
@@ -119,7 +118,7 @@ def write_pieces(
         os.rename(_unfinished(new / path), new / path)
     for folder, _, _ in os.walk(new):
         sync_folder(Path(folder))
-    return entries, len(computed), True
+    return entries, len(computed)
 
 
 def _unchanged(file: Path, piece: Piece, known: Mapping[str, Any] | None) -> FileEntry | None:

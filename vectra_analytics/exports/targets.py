@@ -172,34 +172,24 @@ def _lock(work: Path, path: Path) -> int:
 
 
 def publish(path: Path, new: Path, meta: Mapping[str, Any]) -> None:
-    """Put what was made into its place, and its meta file beside it, last.
+    """Put what was made into its place, and its meta file beside it, last; where nothing was made, that alone.
 
     Each step is a rename, and between any two it is clear to :func:`_settle` which were done. A meta file that
     stands beside an export is that of the export.
     """
     work = new.parent
-    write_whole(work / _NEW_META, _as_text(meta))
+    write_whole(work / _NEW_META, orjson.dumps(meta, option=orjson.OPT_INDENT_2) + b"\n")
     sync_folder(work)
-    if meta_path(path).exists():
-        os.rename(meta_path(path), work / _OLD_META)
+    if new.exists():
+        if meta_path(path).exists():
+            os.rename(meta_path(path), work / _OLD_META)
+            sync_folder(path.parent)
+        if path.is_dir():
+            os.rename(path, work / _OLD)
+        os.rename(new, path)
         sync_folder(path.parent)
-    if path.is_dir():
-        os.rename(path, work / _OLD)
-    os.rename(new, path)
-    sync_folder(path.parent)
     os.rename(work / _NEW_META, meta_path(path))
     sync_folder(path.parent)
-
-
-def publish_meta(path: Path, new: Path, meta: Mapping[str, Any]) -> None:
-    """Give an export whose files are as they were a new meta file."""
-    write_whole(new.parent / _NEW_META, _as_text(meta))
-    os.rename(new.parent / _NEW_META, meta_path(path))
-    sync_folder(path.parent)
-
-
-def _as_text(meta: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(meta, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def _settle(path: Path, work: Path) -> None:
