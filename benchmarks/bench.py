@@ -1,12 +1,11 @@
 """`make bench`: each speed beside an honest alternative in the same run, as a table and as JSON.
 
-Times differ from machine to machine; ratios within a run hold. docs/performance.md keeps the last results.
+Times differ from machine to machine; ratios within a run hold. docs/performance.md says what each part measures and
+keeps the last results.
 """
 
 import argparse
 import compileall
-import json
-import platform
 import shutil
 import subprocess
 import sys
@@ -16,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import vectra_analytics
-from benchmarks import corpus, ingest
+from benchmarks import corpus, ingest, iteration, one_game, report, storage, whole
+from benchmarks.results import MILLISECONDS, Result, compared
 
-Result = dict[str, object]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def import_cost() -> list[Result]:
@@ -34,43 +34,55 @@ def import_cost() -> list[Result]:
             begin = time.perf_counter()
             subprocess.run([sys.executable, "-c", code], check=True)
             times.append(time.perf_counter() - begin)
-    return [
-        {
-            "what": "import vectra_analytics",
-            "ours": f"{min(ours) * 1e3:.0f} ms",
-            "alternative": f"{min(theirs) * 1e3:.0f} ms: duckdb, polars, pyarrow.parquet, sqlite3",
-            "ratio": min(ours) / min(theirs),
-            "wanted": "<= 1.15",
-        }
-    ]
+    than = "duckdb, polars, pyarrow.parquet, sqlite3"
+    return [compared("import vectra_analytics", min(ours), min(theirs), than, MILLISECONDS, ratio_at_most=1.15)]
+
+
+def parts(folder: Path, n_games: int, recordings: Path | None = None) -> dict[str, Callable[[], list[Result]]]:
+    """Every part by its name, each making what it needs in the folder when it is run."""
+    games = corpus.Corpus(folder, n_games)
+    return {
+        "import-cost": import_cost,
+        "write": lambda: ingest.write_latency(folder),
+        "durable": lambda: ingest.durable_events(folder, n_games),
+        "import": lambda: ingest.import_files(folder, recordings or corpus.recordings(folder, max(1, n_games // 20))),
+        "features": lambda: one_game.features(games),
+        "episode": lambda: one_game.episode(games),
+        "iteration": lambda: iteration.iterate(games),
+        "whole": lambda: whole.features(games),
+        "export": lambda: whole.export(games),
+        "storage": lambda: storage.sizes(games),
+        "compaction": lambda: storage.compaction(games),
+        "big": lambda: one_game.big_features(games),
+    }
 
 
 def main() -> None:
-    """Run all, print the table, write the JSON."""
+    """Run what was asked for, print the table, keep the JSON; or write the kept results into the document."""
+    names = list(parts(Path(), 0))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--games", type=int, default=10_000, help="games of 250 ticks")
-    parser.add_argument("--recordings", type=Path, help="a folder of real recordings to import, too")
-    parser.add_argument("--json", type=Path, help="write the results there")
+    parser.add_argument("--games", type=int, default=10_000, help="games of 250 ticks (default: 10,000)")
+    parser.add_argument("--only", action="append", choices=names, help="run this part; may be given several times")
+    parser.add_argument("--big", action="store_true", help="also run the part `big`: 100,000 games")
+    parser.add_argument("--recordings", type=Path, help="a folder of real recordings to import instead of made ones")
+    parser.add_argument("--json", type=Path, default=ROOT / "bench.json", help="keep the results there")
+    parser.add_argument("--write-docs", action="store_true", help="run nothing; put the kept results into the document")
     arguments = parser.parse_args()
+    if arguments.write_docs:
+        report.write_into(ROOT / "docs" / "performance.md", report.kept(arguments.json), names)
+        return
+    wanted = arguments.only or [name for name in names if name != "big" or arguments.big]
     folder = Path(tempfile.mkdtemp(prefix="vectra-bench-"))
-    parts: list[Callable[[], list[Result]]] = [
-        import_cost,
-        lambda: ingest.write_latency(folder),
-        lambda: ingest.durable_events(folder, arguments.games),
-        lambda: ingest.import_files(folder, arguments.recordings or corpus.recordings(folder, arguments.games // 20)),
-    ]
     try:
-        results = [result for part in parts for result in part()]
+        for name, run in parts(folder, arguments.games, arguments.recordings).items():
+            if name in wanted:
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                found = run()
+                report.show(found)
+                # After each part, so that an interrupted run is not lost.
+                report.keep(arguments.json, name, arguments.games, found)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for result in results:
-        ratio = f"{result['ratio']:.2f}" if isinstance(result["ratio"], float) else "-"
-        print(
-            f"{result['what']:<44} {result['ours']!s:<20} {ratio:>7}  {result['wanted']!s:<10} {result['alternative']}"
-        )
-    if arguments.json:
-        about = {"python": platform.python_version(), "machine": platform.machine(), "games": arguments.games}
-        arguments.json.write_text(json.dumps({"about": about, "results": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import corpus
+from benchmarks.results import MICROSECONDS, Result, compared, per_second
 from vectra_analytics import EventEnvelope, EventStorePaths, ParquetWriter, import_recordings
 
 
-def write_latency(folder: Path) -> list[dict[str, object]]:
+def write_latency(folder: Path) -> list[Result]:
     """`write()` at 1,000 events a second into a queue that is not full, against a lock and a list."""
     events = [event for number in range(20) for event in corpus.events(number, "latency")]
     lock = threading.Lock()
@@ -28,15 +29,8 @@ def write_latency(folder: Path) -> list[dict[str, object]]:
     with ParquetWriter(EventStorePaths(folder / "latency")) as writer:
         ours = _p99(writer.write, events)
     bare = _p99(append, events)
-    return [
-        {
-            "what": "write(), 1,000 events/s: p99",
-            "ours": f"{ours * 1e6:.0f} us",
-            "alternative": f"{bare * 1e6:.0f} us: taking a lock and appending to a list",
-            "ratio": ours / bare,
-            "wanted": "<= 25 us",
-        }
-    ]
+    than = "taking a lock and appending to a list"
+    return [compared("write(), 1,000 events/s: p99", ours, bare, than, MICROSECONDS, at_most=25e-6)]
 
 
 def _p99(take: Callable[[EventEnvelope], object], events: list[EventEnvelope]) -> float:
@@ -52,9 +46,9 @@ def _p99(take: Callable[[EventEnvelope], object], events: list[EventEnvelope]) -
     return sorted(times)[len(times) * 99 // 100]
 
 
-def durable_events(folder: Path, n_games: int) -> list[dict[str, object]]:
+def durable_events(folder: Path, n_games: int) -> list[Result]:
     """Events a second through `write()` until `flush()` has returned, against the same rows in one bare file."""
-    results: list[dict[str, object]] = []
+    results: list[Result] = []
     for buffer_size in (1_000, 10_000):
         spent, bare, n_events = 0.0, 0.0, 0
         with ParquetWriter(EventStorePaths(folder / f"durable{buffer_size}"), buffer_size=buffer_size) as writer:
@@ -73,22 +67,23 @@ def durable_events(folder: Path, n_games: int) -> list[dict[str, object]]:
                 pq.write_table(table, folder / "bare.parquet", compression="zstd")
                 bare += time.perf_counter() - begin
         results.append(
-            {
-                "what": f"durable events, buffer_size {buffer_size:,}",
-                "ours": f"{n_events / spent:,.0f} /s",
-                "alternative": f"{n_events / bare:,.0f} /s: five columns, one unsynced file",
-                "ratio": bare / spent,
-                "wanted": ">= 100,000/s",
-            }
+            compared(
+                f"durable events, buffer_size {buffer_size:,}",
+                spent,
+                bare,
+                "five columns, one unsynced file",
+                per_second(n_events),
+                at_most=n_events / 100_000,
+            )
         )
     return results
 
 
-def import_files(folder: Path, recordings: Path) -> list[dict[str, object]]:
+def import_files(folder: Path, recordings: Path) -> list[Result]:
     """MB a second of an import, against a bare loop that parses each line and writes one file."""
     files = sorted(recordings.glob("*.jsonl"))
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    results: list[dict[str, object]] = []
+    results: list[Result] = []
     for name, loads in (("orjson", orjson.loads), ("json", json.loads)):
         ours, bare = [], []
         for turn in range(3):
@@ -98,15 +93,9 @@ def import_files(folder: Path, recordings: Path) -> list[dict[str, object]]:
             begin = time.perf_counter()
             _bare_loop(files, loads, folder / "bare.parquet")
             bare.append(time.perf_counter() - begin)
-        results.append(
-            {
-                "what": f"import, {len(files):,} files, {megabytes:.0f} MB",
-                "ours": f"{megabytes / min(ours):.0f} MB/s",
-                "alternative": f"{megabytes / min(bare):.0f} MB/s: a bare loop with {name}",
-                "ratio": min(bare) / min(ours),
-                "wanted": ">= 0.33",
-            }
-        )
+        what = f"import, {len(files):,} files, {megabytes:.0f} MB"
+        than, unit = f"a bare loop with {name}", per_second(megabytes, "MB")
+        results.append(compared(what, min(ours), min(bare), than, unit, ratio_at_most=3))
     return results
 
 

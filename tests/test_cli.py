@@ -173,3 +173,18 @@ def test_help_is_there_for_all_and_each() -> None:
     assert "import" in said(vectra("--help"))
     assert "--timezone" in said(vectra("import", "-h"))
     assert "0.1.0" in said(vectra("--version"))
+
+
+def test_compact_says_what_it_did(tmp_path: Path) -> None:
+    """Many files of past days become one each; a second call has nothing to do; no store is an error."""
+    for game in ("g1", "g2", "g3"):
+        write(tmp_path, episode(1, 2, 3, game_id=game))
+
+    words = said(vectra("compact", "--data-dir", tmp_path))
+    again = said(vectra("compact", "--data-dir", tmp_path))
+    report = json.loads(said(vectra("compact", "--data-dir", tmp_path, "--json")))
+
+    assert words.startswith("3 files became 1 (9 events): ")
+    assert "nothing to compact" in again
+    assert report["n_partitions"] == 0
+    assert "there is no store at" in complaint(vectra("compact", "--data-dir", tmp_path / "nowhere"))

@@ -477,6 +477,7 @@ def test_the_report_has_the_names_that_scripts_read(tmp_path: Path) -> None:
         "rejected": [[str(tmp_path / "game.jsonl"), 2, report.rejected[0][2]]],
         "events_stored": 1,
         "records_rescued": 0,
+        "amounts_unreadable": 0,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import SCHEMA_VERSION
-from vectra_analytics.whole_files import write_whole
+from vectra_analytics.whole_files import sync_folder, write_whole
 
 _LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
 _LAYOUT = 2  # of the tables below
@@ -382,6 +382,63 @@ class Catalog:
             ((session, file_id, low, high) for session, low, high in sessions),
         )
 
+    # What maintenance asks and tells
+
+    def has_file(self, path: Path) -> bool:
+        """Whether the catalog names this event file, live or superseded."""
+        name = path.relative_to(self.paths.events_parquet_dir).as_posix()
+        return self._run("SELECT 1 FROM files WHERE path = ?", (name,)).fetchone() is not None
+
+    def sessions_in(self, files: Sequence[LiveFile]) -> list[tuple[str, int, int]]:
+        """The (session_id, lowest, highest seq) in these files together."""
+        return self._run(
+            "SELECT session_id, min(seq_min), max(seq_max) FROM file_sessions "
+            "WHERE file_id IN (SELECT value FROM json_each(?)) GROUP BY session_id",
+            (_ids(files),),
+        ).fetchall()
+
+    def supersede(self, files: Sequence[LiveFile], version: int) -> bool:
+        """End the life of these files with ``version``; False, and nothing done, where one is not live any more."""
+        (n_live,) = self._run(
+            "SELECT count(*) FROM files WHERE removed IS NULL AND file_id IN (SELECT value FROM json_each(?))",
+            (_ids(files),),
+        ).fetchone()
+        if n_live != len(files):
+            return False
+        self._run(
+            "UPDATE files SET removed = ? WHERE file_id IN (SELECT value FROM json_each(?))", (version, _ids(files))
+        )
+        return True
+
+    def retire(self, before: str) -> list[Path]:
+        """Close the versions that need files superseded before a time (as in ``versions``); returns these files."""
+        expired = "removed IN (SELECT version FROM versions WHERE committed_at < ?1)"
+        with self.transaction():
+            (newest,) = self._run(f"SELECT max(removed) FROM files WHERE {expired}", (before,)).fetchone()
+            if newest is not None:
+                self._run("DELETE FROM versions WHERE version < ?", (newest,))
+        # Those that an interrupted call has left have no version any more.
+        rows = self._run(
+            f"SELECT path FROM files WHERE {expired} OR removed <= (SELECT min(version) FROM versions)", (before,)
+        )
+        return [self.paths.events_parquet_dir / path for (path,) in rows]
+
+    def forget(self, files: Sequence[Path]) -> None:
+        """Drop what the catalog has of superseded files that are gone from the disk."""
+        names = json.dumps([file.relative_to(self.paths.events_parquet_dir).as_posix() for file in files])
+        ids = "(SELECT file_id FROM files WHERE path IN (SELECT value FROM json_each(?)) AND removed IS NOT NULL)"
+        with self.transaction():
+            for table in ("file_games", "file_sessions", "files"):
+                self._run(f"DELETE FROM {table} WHERE file_id IN {ids}", (names,))
+
+    def back_up(self) -> None:
+        """Keep a copy of the catalog beside it, made by SQLite itself, so that none of it can be torn."""
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:
+            self._db.backup(copy)
+            content = copy.serialize()
+        write_whole(self.paths.manifests_dir / "catalog.backup.sqlite", content)
+        sync_folder(self.paths.manifests_dir)
+
     def add_run(self, session_id: str, first: int, last: int, step: int) -> None:
         """Remember the identities of newly stored rows; a run that goes on from an older one lengthens it."""
         before = self._run(
@@ -405,6 +462,10 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def _ids(files: Sequence[LiveFile]) -> str:
+    return json.dumps([file.file_id for file in files])
 
 
 def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:

@@ -106,7 +106,7 @@ def _store(
             folders.update(folder.parents[: len(folder.relative_to(catalog.paths.data_dir).parts) + 1])
         began = (_EPOCH + timedelta(microseconds=part.ts_min)).strftime("%H%M%S")
         written.append(folder / f"{began}_v{version:08d}_{commit_id[:8]}.parquet")
-    arguments = ([part.rows for part in partitions], written, [footer] * len(partitions))
+    arguments = ([[part.rows] for part in partitions], written, [footer] * len(partitions))
     if len(partitions) == 1 or not threading.main_thread().is_alive():
         files = list(map(write_atomically, *arguments))  # a process that ends starts no thread any more
     else:

@@ -36,6 +36,7 @@ def _forget_instances() -> None:
     _instances.clear()
 
 
+atexit.register(_instances.clear)  # DuckDB complains of what outlives the interpreter
 _abandoned: list[dict[Path, duckdb.DuckDBPyConnection]] = []
 os.register_at_fork(after_in_child=_forget_instances)
 
@@ -189,6 +190,8 @@ class Relations:
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
             for file in self._files:
                 problem = file.problem()
+                if problem is None and file.path.name in str(error):
+                    problem = f"the live file {file.path} is damaged: {_first_line(error)}"
                 if problem:
                     raise CorruptStore(problem) from error
             raise
@@ -226,6 +229,12 @@ def check_read_only(sql: str) -> str:
             "(SELECT, WITH, VALUES, FROM, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN)"
         )
     return sql
+
+
+def statement_text(sql: str) -> str:
+    """The one statement in a text without what closes it, so that it can stand in another one."""
+    ends = [start for start, token in _tokens(sql) if token == ";"]
+    return sql[: ends[0]] if ends else sql
 
 
 _PIVOTING = {"pivot", "unpivot", "pivot_wider", "pivot_longer", "select", "from", "with", "("}

@@ -380,7 +380,7 @@ class EventEnvelope:
             seq=seq,
             direction=direction or Direction.RECEIVED,
             raw_json=to_json(game_data),
-            game_id=payload.text_of(game_data.get("id")) or payload.game_id_of(game_data),
+            game_id=payload.complete_game_id_of(game_data),
             **payload.game_state(game_data),
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,17 @@ def _explained(error: Exception, files: Iterable[LiveFile]) -> Exception:
     return CorruptStore(f"a live file cannot be read: {' '.join(str(error).split())[:200]}; it is among {names}")
 
 
-@dataclass(slots=True)
 class _Rows:
-    """Rows of one file in memory, and where in them its games lie."""
+    """Rows in memory."""
 
-    frame: pl.DataFrame
-    unordered: frozenset[str]  # games whose rows do not stand in the order of time
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    @cached_property
+    def unordered(self) -> frozenset[str]:
+        """The games whose rows do not stand in the order of time, each before the next."""
+        is_late = (pl.col("game_id") == pl.col("game_id").shift()) & (pl.col("ts") <= pl.col("ts").shift())
+        return frozenset(self.frame.lazy().filter(is_late).select("game_id").collect()["game_id"])
 
 
 @dataclass(slots=True)
@@ -151,7 +157,8 @@ class GameReader:
             of_file: dict[int, list[_Piece]] = {}
             for piece in (piece for pieces in block.values() for piece in pieces):
                 of_file.setdefault(id(piece.rows), []).append(piece)
-            yield list(block), pl.concat([_gathered(pieces) for pieces in of_file.values()]).select(self._columns)
+            rows = pl.concat([_gathered(pieces) for pieces in of_file.values()])
+            yield list(block), rows if rows.columns == self._columns else rows.select(self._columns)
 
     def _blocks(self, game_ids: Iterable[str]) -> Iterator[list[str]]:
         block: list[str] = []
@@ -193,7 +200,7 @@ class GameReader:
         found: _Block = {game_id: [] for game_id in block}
         for some in of_file:
             held = self._held.get(some[0].file.file_id)
-            rows, first_row = held or (self._in_memory(_read(some, self._read_columns)), 0)
+            rows, first_row = held or (_Rows(_read(some, self._read_columns)), 0)
             for piece in some:
                 place = first_row if held is None else first_row + piece.first_row
                 found[piece.game_id].append(_Piece(rows, place, piece.n_rows))
@@ -206,7 +213,7 @@ class GameReader:
         new = sorted((file for file in files if file.file_id not in self._held), key=lambda file: file.partition)
         for _, some in groupby(new, lambda file: file.partition):
             of_partition = list(some)
-            rows, first_row = self._in_memory(_read_whole(of_partition, self._read_columns)), 0
+            rows, first_row = _Rows(_read_whole(of_partition, self._read_columns)), 0
             for file in of_partition:
                 self._held[file.file_id] = (rows, first_row)
                 first_row += file.n_rows
@@ -217,11 +224,6 @@ class GameReader:
             if n_bytes > _HELD_BYTES and frame not in still_needed:
                 n_bytes -= frames[frame]
                 self._held = {file_id: held for file_id, held in self._held.items() if id(held[0]) != frame}
-
-    @staticmethod
-    def _in_memory(frame: pl.DataFrame) -> _Rows:
-        is_late = (pl.col("game_id") == pl.col("game_id").shift()) & (pl.col("ts") <= pl.col("ts").shift())
-        return _Rows(frame, frozenset(frame.lazy().filter(is_late).select("game_id").collect()["game_id"]))
 
 
 def _is_read_whole(slices: list[GameRows]) -> bool:

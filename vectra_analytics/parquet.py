@@ -1,8 +1,6 @@
 """One event file: written whole or not at all, with what is needed to know it again in its footer."""
 
-import hashlib
-import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.schema import EVENT_SCHEMA
-from vectra_analytics.whole_files import write_whole
+from vectra_analytics.whole_files import whole_file
 
 ROW_GROUP_ROWS = 16_384
 _DICTIONARY = [field.name for field in EVENT_SCHEMA if pa.types.is_dictionary(field.type)] + [
@@ -39,28 +37,26 @@ class WrittenFile:
     sha256: str  # of the whole file
 
 
-def write_atomically(table: pa.Table, path: Path, footer: Mapping[str, str]) -> WrittenFile:
-    """Write ``table`` so that a reader sees the whole file or no file, and a power cut after this keeps it.
+def write_atomically(rows: Iterable[pa.Table], path: Path, footer: Mapping[str, str]) -> WrittenFile:
+    """Write ``rows`` so that a reader sees the whole file or no file, and a power cut after this keeps it.
 
-    The footer gets ``footer`` (under ``vectra.*``) and the SHA-256 of all bytes before it, so a file can be
-    checked when the catalog is lost. The caller still has to sync the file's folder.
+    Each table begins a row group. The footer gets ``footer`` (under ``vectra.*``) and the SHA-256 of all bytes
+    before it, so a file can be checked when the catalog is lost. The caller still has to sync the file's folder.
     """
-    buffer = io.BytesIO()
-    writer = pq.ParquetWriter(
-        buffer,
-        table.schema,
-        compression="zstd",
-        use_dictionary=_DICTIONARY,
-        column_encoding=_ENCODING,
-        write_page_checksum=True,
-    )
-    writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-    body = buffer.getvalue()
-    writer.add_key_value_metadata(
-        {f"vectra.{key}": value for key, value in footer.items()}
-        | {"vectra.body_bytes": str(len(body)), "vectra.body_sha256": hashlib.sha256(body).hexdigest()}
-    )
-    writer.close()
-    content = buffer.getvalue()
-    write_whole(path, content)
-    return WrittenFile(path, len(content), hashlib.sha256(content).hexdigest())
+    with whole_file(path) as file:
+        writer = pq.ParquetWriter(
+            file,
+            EVENT_SCHEMA,
+            compression="zstd",
+            use_dictionary=_DICTIONARY,
+            column_encoding=_ENCODING,
+            write_page_checksum=True,
+        )
+        for table in rows:
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        writer.add_key_value_metadata(
+            {f"vectra.{key}": value for key, value in footer.items()}
+            | {"vectra.body_bytes": str(file.n_bytes), "vectra.body_sha256": file.digest.hexdigest()}
+        )
+        writer.close()
+    return WrittenFile(path, file.n_bytes, file.digest.hexdigest())

@@ -54,6 +54,11 @@ def game_id_of(data: Any) -> str | None:
     return text_of(first(data, _GAME_ID)) if isinstance(data, Mapping) else None
 
 
+def complete_game_id_of(game: Any) -> str | None:
+    """The id of a game of the feed's gameHistory, where it stands under `id`."""
+    return (text_of(game.get("id")) or game_id_of(game)) if isinstance(game, Mapping) else None
+
+
 def player_of(event_name: str, data: Any) -> tuple[str | None, str | None]:
     """The (player_id, username) that a payload names."""
     if not isinstance(data, Mapping):
@@ -97,7 +102,7 @@ def whole(value: Any) -> int | None:
 
 
 def text_of(value: Any) -> str | None:
-    """The value if it is a text that UTF-8 can hold."""
-    if not isinstance(value, str) or not value:
+    """The value if it is a text that UTF-8 and SQL can hold."""
+    if not isinstance(value, str) or not value or "\0" in value:
         return None
     return value if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else None

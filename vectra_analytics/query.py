@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,15 +12,17 @@ import polars.selectors as cs
 import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
-from vectra_analytics.engine import Relations, check_read_only, quote_identifier
+from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import Export, ViewRows, check_export, export
 from vectra_analytics.features import view_named
+from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.prepared import columns_read, view_of
+from vectra_analytics.reduction import m4_sql
 from vectra_analytics.schema import EVENT_COLUMNS
 
 T = TypeVar("T")
@@ -88,6 +89,49 @@ class EventStoreQuery:
         with self._answer(sql, params) as answer:
             return _arrow_in_utc(answer.to_arrow_table())
 
+    def reduced(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        x: str = "tick",
+        y: str | Sequence[str] = "price",
+        by: str | None = None,
+        n_buckets: int = 1000,
+    ) -> pl.DataFrame:
+        """The rows of an answer that a line plot needs: of each bucket of x the first, last, lowest and highest (M4).
+
+        No peak and no rug gets lost, as they would if every n-th row were taken.
+
+        Parameters
+        ----------
+        sql, params
+            As for :meth:`query`.
+        x
+            The column on the horizontal axis: numbers or times.
+        y
+            The columns drawn over it.
+        by
+            A column that tells series apart, ``game_id`` say; each is reduced by itself.
+        n_buckets
+            Buckets of equal width along x: some 1,000, the pixels across a plot. Answers of no more rows than
+            buckets come whole.
+        """
+        if n_buckets < 1:
+            raise VectraError(f"n_buckets is {n_buckets}; it must be 1 or more")
+        ys = [y] if isinstance(y, str) else list(y)
+        sql = check_read_only(sql)
+        with self._relations() as relations, relations.explained():
+            relations.offer(sql)
+            answer = relations.relation(sql, params)
+            types = dict(zip(answer.columns, answer.types, strict=True))
+            for name in [x, *ys, *([] if by is None else [by])]:
+                if name not in types:
+                    raise VectraError(f"the answer has no column {name!r}; it has {', '.join(types)}")
+            is_time = str(types[x]).startswith(("TIMESTAMP", "DATE"))
+            text = statement_text(sql)
+            return _in_utc(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params).pl())
+
     def scan(self, view: str) -> pl.LazyFrame:
         """A view as a lazy frame: what Polars then selects and filters is all that DuckDB reads.
 
@@ -142,32 +186,41 @@ class EventStoreQuery:
         """
         source = "events" if view is None else view
         wanted = _wanted(source, columns)
-        version = self.version
-        games = self._chosen_games(version, player_id, min_ticks, limit, shuffle)
-        return (frame for _, frame in self._episodes(version, games, source, wanted))
+        games, lying = self._in_order(self.version, player_id, min_ticks, limit, shuffle)
+        if _is_of_events(source):
+            return (rows for _, rows in GameReader(_of_kind(lying, source), wanted).episodes(games))
+        blocks = self._blocks(lying, games, source, list(dict.fromkeys(["game_id", *wanted])))
+        return (
+            found[game_id,].select(wanted)
+            for block, rows in blocks
+            for found in [rows.partition_by("game_id", as_dict=True)]
+            for game_id in block
+            if (game_id,) in found
+        )
 
     def get_player_games(self, player_id: str, limit: int | None = None) -> pl.DataFrame:
         """All events, everybody's, of the games in which the player took part; ``limit`` counts games."""
-        version = self.version
-        games = self._chosen_games(version, player_id, None, limit, None)
-        found = [NO_EVENTS, *(rows for _, rows in GameReader(self._game_rows(version, games)).blocks(games))]
+        games, lying = self._in_order(self.version, player_id, limit=limit)
+        found = [NO_EVENTS, *(rows for _, rows in GameReader(lying).blocks(games))]
         return pl.concat(found).sort(EPISODE_ORDER)
 
     def get_player_actions(self, player_id: str, limit: int | None = None) -> pl.DataFrame:
         """The player's own player_action events, in order; ``limit`` counts events."""
+        _check_limit(limit)
         sql = f"SELECT * FROM player_action WHERE player_id = $player ORDER BY {', '.join(EPISODE_ORDER)} LIMIT $most"
-        return self.query(sql, {"player": player_id, "most": _checked_limit(limit)})
+        return self.query(sql, {"player": player_id, "most": limit})
 
     def list_games(self, limit: int | None = None) -> list[str]:
         """Every game_id that an event names, sorted."""
-        version = self.version
-        found: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(version), [])
-        return found[: _checked_limit(limit)]
+        _check_limit(limit)
+        found: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(self._readable(catalog, None)), [])
+        return found[:limit]
 
     def list_players(self, limit: int | None = None) -> list[str]:
         """Every player_id that an event names, sorted."""
+        _check_limit(limit)
         sql = "SELECT DISTINCT player_id FROM events WHERE player_id IS NOT NULL ORDER BY player_id LIMIT $most"
-        return self.query(sql, {"most": _checked_limit(limit)})["player_id"].to_list()
+        return self.query(sql, {"most": limit})["player_id"].to_list()
 
     def count_events(self, doc_type: str | None = None) -> int:
         """How many events are stored, of one kind or of all."""
@@ -207,12 +260,11 @@ class EventStoreQuery:
             with self._relations() as relations:
                 return self._fetch(relations, view, wanted)
         in_order = order[0] == "game_id"
-        if games is not None:
-            games = sorted(set(games))
+        lying = self._game_rows(None, None if games is None else list(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
-        found = [rows for _, rows in self._blocks(None, games, view, computed)]
-        if len(found) == 1:
-            return found[0].select(wanted)
+        found = [rows for _, rows in self._blocks(lying, sorted({rows.game_id for rows in lying}), view, computed)]
+        if len(found) == 1 and computed == wanted:
+            return found[0]
         rows = pl.concat(found) if found else _no_rows(view)
         return (rows if in_order else rows.sort(order, nulls_last=True)).select(wanted)
 
@@ -264,10 +316,8 @@ class EventStoreQuery:
             columns=wanted,
             schema=_no_rows(view).select(wanted).to_arrow().schema,
             filters=asked if split is None else {**asked, "split": split},
-            blocks=lambda some, names: (
-                rows for _, rows in self._blocks(version, chosen if some is None else some, view, names)
-            ),
-            lying=lambda: self._game_rows(version, chosen),
+            lying=self._game_rows(version, chosen),
+            blocks=lambda lying, some, names: (rows for _, rows in self._blocks(lying, some, view, names)),
         )
         return export(target, found, split=split, overwrite=overwrite)
 
@@ -315,14 +365,11 @@ class EventStoreQuery:
     def _files(self, version: int | None = None) -> list[LiveFile]:
         return self._ask_catalog(lambda catalog: catalog.live_files(self._readable(catalog, version)), [])
 
-    def _game_rows(self, version: int | None, game_ids: Sequence[str] | None, source: str = "events") -> list[GameRows]:
-        """Where the events of these games, or of all, lie; of one doc_type, if that is the source."""
+    def _game_rows(self, version: int | None, game_ids: Sequence[str] | None) -> list[GameRows]:
+        """Where the events of these games, or of all, lie."""
         if game_ids is not None:  # no stored name holds a NUL, and SQLite would end the text there
             game_ids = [game_id for game_id in game_ids if "\0" not in game_id]
-        found: list[GameRows] = self._ask_catalog(
-            lambda catalog: catalog.game_rows(self._readable(catalog, version), game_ids), []
-        )
-        return [rows for rows in found if rows.file.doc_type == source] if source in _DOC_TYPES else found
+        return self._ask_catalog(lambda catalog: catalog.game_rows(self._readable(catalog, version), game_ids), [])
 
     def _readable(self, catalog: Catalog, version: int | None) -> int:
         if self._pinned is not None:
@@ -350,72 +397,41 @@ class EventStoreQuery:
         wanted = ", ".join(map(quote_identifier, _wanted(view, columns)))
         return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
 
-    def _chosen_games(
-        self, version: int, player_id: str | None, min_ticks: int | None, limit: int | None, shuffle: int | None
-    ) -> list[str]:
-        files = self._files(version)
+    def _in_order(
+        self,
+        version: int,
+        player_id: str | None = None,
+        min_ticks: int | None = None,
+        limit: int | None = None,
+        shuffle: int | None = None,
+    ) -> tuple[list[str], list[GameRows]]:
+        """Games as :func:`games_in_order`, and where the rows of all games lie."""
+        _check_limit(limit)
+        lying = self._game_rows(version, None)
+        files = list({rows.file.file_id: rows.file for rows in lying}.values())
         with Relations(self._paths.data_dir, files) as relations:
-            starts = relations.select("tick_sightings", _STARTS) + " GROUP BY game_id"
-            chosen: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(version), [])
-            with relations.explained():
-                started_at = dict(relations.relation(starts).fetchall())
-                if player_id is not None:
-                    of_player = relations.select("events", "DISTINCT game_id") + " WHERE player_id = $player"
-                    has_player = {name for (name,) in relations.relation(of_player, {"player": player_id}).fetchall()}
-                    chosen = [game_id for game_id in chosen if game_id in has_player]
-                if min_ticks is not None and min_ticks > 0:
-                    lengths = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
-                    n_ticks = dict(relations.relation(lengths).fetchall())
-                    chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
-        chosen.sort(key=lambda game_id: ((start := started_at.get(game_id)) is None, start or 0))  # stable: by id
-        if shuffle is not None:
-            random.Random(shuffle).shuffle(chosen)
-        return chosen[: _checked_limit(limit)]
-
-    def _episodes(
-        self, version: int | None, game_ids: Sequence[str], source: str, columns: Sequence[str]
-    ) -> Iterator[tuple[str, pl.DataFrame]]:
-        """The (game_id, rows) of these games, in their order; games without rows are left out."""
-        if source == "events" or source in _DOC_TYPES:
-            yield from GameReader(self._game_rows(version, game_ids, source), columns).episodes(game_ids)
-            return
-        for block, rows in self._blocks(version, game_ids, source, list(dict.fromkeys(["game_id", *columns]))):
-            found = rows.partition_by("game_id", as_dict=True)
-            for game_id in block:
-                if (game_id,) in found:
-                    yield game_id, found[game_id,].select(columns)
+            return games_in_order(relations, lying, player_id, min_ticks, limit, shuffle), lying
 
     def _blocks(
-        self, version: int | None, game_ids: Iterable[str] | None, source: str, columns: Sequence[str]
+        self, lying: list[GameRows], games: Iterable[str], source: str, columns: Sequence[str]
     ) -> Iterator[tuple[list[str], pl.DataFrame]]:
         """The rows of some games after the other, in bounded memory; each block has its games and is in order."""
         known, order = _shape(source)
-        chosen = None if game_ids is None else list(dict.fromkeys(game_ids))
-        lying = self._game_rows(version, chosen, source)
-        games = chosen if chosen is not None else sorted({rows.game_id for rows in lying})
-        if source == "events" or source in _DOC_TYPES:
+        if _is_of_events(source):
             read = [name for name in known if name in columns or name in order]
-            for block, rows in GameReader(lying, read).blocks(games):
+            for block, rows in GameReader(_of_kind(lying, source), read).blocks(games):
                 yield block, rows.sort(order).select(columns)
         else:
             for block, rows in GameReader(lying, columns_read(source)).blocks(games):
                 yield block, _in_utc(view_of(rows, source, columns, order))
 
 
-_DOC_TYPES = frozenset(DocType)
+def _is_of_events(source: str) -> bool:
+    return source in ("events", *DocType)
 
-# The time of a game's first tick as `ticks` has it, in microseconds: of the sightings of its lowest tick, the best one
-# with a time of its own.
-_STARTS = """
-    game_id,
-    min(ROW(
-        tick,
-        NOT has_own_time,
-        source_rank,
-        NOT rugged,
-        CASE WHEN has_own_time THEN epoch_us(ts) END
-    ))[5] AS started_at
-"""
+
+def _of_kind(lying: list[GameRows], source: str) -> list[GameRows]:
+    return lying if source == "events" else [rows for rows in lying if rows.file.doc_type == source]
 
 
 def _shape(view: str) -> tuple[Sequence[str], Sequence[str]]:
@@ -428,7 +444,7 @@ def _shape(view: str) -> tuple[Sequence[str], Sequence[str]]:
 
 def _no_rows(source: str) -> pl.DataFrame:
     known, order = _shape(source)
-    if source == "events" or source in _DOC_TYPES:
+    if _is_of_events(source):
         return NO_EVENTS
     return _in_utc(view_of(NO_EVENTS.select(columns_read(source)), source, known, order))
 
@@ -446,10 +462,9 @@ def _wanted(source: str, columns: Sequence[str] | None) -> list[str]:
     return list(columns)
 
 
-def _checked_limit(limit: int | None) -> int | None:
+def _check_limit(limit: int | None) -> None:
     if limit is not None and limit < 0:
         raise VectraError(f"limit is {limit}; it must be 0 or more, or None for no limit")
-    return limit
 
 
 def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:

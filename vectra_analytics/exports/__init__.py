@@ -56,7 +56,7 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
 
 
 def _file(path: Path, new: Path, rows: ViewRows) -> tuple[Export, Mapping[str, Any]]:
-    written = write_rows(new, suffix_of(path), rows.stream(None), rows.schema, rows.meta())
+    written = write_rows(new, suffix_of(path), rows.stream(rows.games), rows.schema, rows.meta())
     done = Export(path, targets.meta_path(path), written.n_rows, written.sha256)
     return done, {**written.meta, "sha256": written.sha256}
 

@@ -1,8 +1,6 @@
 """The rows of one exported file, as CSV or Parquet, streamed: no more than a batch is in memory."""
 
-import contextlib
 import gzip
-import hashlib
 import io
 import os
 import re
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.parquet import ROW_GROUP_ROWS
+from vectra_analytics.whole_files import HashingFile
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
@@ -45,8 +44,6 @@ class _Sink(Protocol):
 
     def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
-    def abandon(self) -> None: ...
-
 
 def suffix_of(path: Path) -> str:
     """The suffix that names the format, or whatever else the name ends in; "" for a folder."""
@@ -61,7 +58,7 @@ def write_rows(
     Under this name the file may be seen half written; the caller gives it another one when it is whole.
     """
     with path.open("wb") as file:
-        hashing = _HashingFile(file)
+        hashing = HashingFile(file)
         sink: _Sink = _ParquetSink(hashing, schema) if suffix == ".parquet" else _CsvSink(hashing, schema, suffix)
         try:
             n_rows = 0
@@ -70,35 +67,17 @@ def write_rows(
                 n_rows += batch.num_rows
             said = sink.finish({**meta, "n_rows": n_rows})
         except BaseException:
-            sink.abandon()
+            hashing.abandon()
             raise
         file.flush()
         os.fsync(file.fileno())
     return Written(n_rows, hashing.digest.hexdigest(), said)
 
 
-class _HashingFile(io.RawIOBase):
-    """A file that knows the SHA-256 of what was written to it."""
-
-    def __init__(self, file: io.BufferedWriter) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        self.digest.update(content)
-        return self._file.write(content)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
 class _CsvSink:
     """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
 
-    def __init__(self, file: _HashingFile, schema: pa.Schema, suffix: str) -> None:
+    def __init__(self, file: HashingFile, schema: pa.Schema, suffix: str) -> None:
         # The hour and the name of the file would make each export another one.
         self._file = gzip.GzipFile("", "wb", 1, file, mtime=0) if suffix == ".csv.gz" else file
         self._n_guarded = 0
@@ -122,15 +101,11 @@ class _CsvSink:
             self._file.close()
         return {**meta, "formula_guard": {"rule": _FORMULA_RULE, "n_cells": self._n_guarded}}
 
-    def abandon(self) -> None:
-        with contextlib.suppress(Exception):
-            self._file.close()
-
 
 class _ParquetSink:
     """zstd, with the provenance in the footer too."""
 
-    def __init__(self, file: _HashingFile, schema: pa.Schema) -> None:
+    def __init__(self, file: HashingFile, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -140,10 +115,6 @@ class _ParquetSink:
         self._writer.add_key_value_metadata({"vectra": orjson.dumps(meta)})
         self._writer.close()
         return meta
-
-    def abandon(self) -> None:
-        with contextlib.suppress(Exception):  # it would otherwise try when it is collected, and complain
-            self._writer.close()
 
 
 def rebatched(batches: Iterable[pa.RecordBatch], n_rows: int = 8 * ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:

@@ -24,10 +24,9 @@ class ViewRows:
     columns: Sequence[str]
     schema: pa.Schema  # of these columns
     filters: Mapping[str, Any]  # as they were asked for
-    blocks: Callable[[Sequence[str] | None, Sequence[str]], Iterator[pl.DataFrame]]
-    """The rows of some games, or of all that are wanted, with some columns: whole games, one after the other."""
-    lying: Callable[[], Sequence[GameRows]]
-    """Where the events of all wanted games lie."""
+    lying: Sequence[GameRows]  # where the events of all wanted games lie
+    blocks: Callable[[list[GameRows], Sequence[str], Sequence[str]], Iterator[pl.DataFrame]]
+    """The rows of games that lie there, in this order, with these columns: whole games, one after the other."""
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -44,14 +43,23 @@ class ViewRows:
             "libraries": {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")},
         }
 
-    def stream(self, games: Sequence[str] | None) -> "Stream":
-        """The rows of these games, or of all, in the view's order."""
+    def stream(self, games: Sequence[str]) -> "Stream":
+        """The rows of these games in the view's order."""
         return Stream(self, games)
+
+    def frames(self, games: Sequence[str], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The rows of these games, one after the other; whole games in each frame."""
+        return self.blocks([rows for game_id in games for rows in self._of_game[game_id]], games, columns)
+
+    @property
+    def games(self) -> Sequence[str]:
+        """All wanted games, in order."""
+        return sorted(self._of_game)
 
     def n_games(self, games: Sequence[str]) -> Mapping[str, int]:
         """How many of these games there are with rows, by date; computes the view once, for its game_id alone."""
         found: dict[str, int] = {}
-        for block in self.blocks(games, ["game_id"]):
+        for block in self.frames(games, ["game_id"]):
             for game_id in block["game_id"].unique():
                 found[self.dates[game_id]] = found.get(self.dates[game_id], 0) + 1
         return found
@@ -60,7 +68,7 @@ class ViewRows:
     def dates(self) -> Mapping[str, str]:
         """The date of each game: the earliest day on which an event of it is stored."""
         found: dict[str, str] = {}
-        for rows in self._lying:
+        for rows in self.lying:
             found[rows.game_id] = min(rows.file.date, found.get(rows.game_id, rows.file.date))
         return found
 
@@ -69,14 +77,17 @@ class ViewRows:
         """The games that may have rows, in order, each with the SHA-256 of the event files that the view reads."""
         reads = {read for view in building_order(self.view.name) for read in view.reads} - catalogue().keys()
         found: dict[str, list[str]] = {}
-        for rows in self._lying:
+        for rows in self.lying:
             if "events" in reads or rows.file.doc_type in reads:
                 found.setdefault(rows.game_id, []).append(rows.file.sha256)
         return {game_id: found[game_id] for game_id in sorted(found)}
 
     @cached_property
-    def _lying(self) -> Sequence[GameRows]:
-        return self.lying()
+    def _of_game(self) -> Mapping[str, Sequence[GameRows]]:
+        found: dict[str, list[GameRows]] = {}
+        for rows in self.lying:
+            found.setdefault(rows.game_id, []).append(rows)
+        return found
 
     def fingerprint(self, games: Sequence[str], how: Mapping[str, Any]) -> str:
         """A hash of all that the rows of these games, and what is said of them, are made from."""
@@ -100,7 +111,7 @@ class Stream:
     """Batches of rows; knows, once they were all taken, how many games they were of."""
 
     rows: ViewRows
-    games: Sequence[str] | None
+    games: Sequence[str]
     n_games: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -114,10 +125,10 @@ class Stream:
     def _frames(self) -> Iterator[pl.DataFrame]:
         order = self.rows.view.order
         if order[0] == "game_id":
-            yield from self.rows.blocks(self.games, list(dict.fromkeys([*self.rows.columns, "game_id"])))
+            yield from self.rows.frames(self.games, list(dict.fromkeys([*self.rows.columns, "game_id"])))
             return
         # Another order than that of reading: all rows are put in it in memory. A summary has one a game.
         columns = list(dict.fromkeys([*self.rows.columns, "game_id", *order]))
-        found = list(self.rows.blocks(self.games, columns))
+        found = list(self.rows.frames(self.games, columns))
         if found:
             yield pl.concat(found).sort(order, nulls_last=True)

@@ -45,7 +45,8 @@ game_list_prices AS (
 state_updates AS (
     SELECT
         *,
-        TRY_CAST(raw_json AS JSON) -> '$.data' AS data
+        -- Stores of other recorders keep the payload without its envelope.
+        coalesce(TRY_CAST(raw_json AS JSON) -> '$.data', TRY_CAST(raw_json AS JSON)) AS data
     FROM ws_event
     WHERE
         event_name = 'gameStateUpdate'

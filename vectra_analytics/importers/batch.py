@@ -8,11 +8,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from vectra_analytics.importers.formats import Row
 from vectra_analytics.importers.local_time import LocalClock
 from vectra_analytics.payload import INT64_MAX
 from vectra_analytics.schema import BATCH_SCHEMA, UTC_MICROSECONDS
-
-Row = tuple[Any, ...]
 
 _NONE = type(None)
 _TYPES: dict[str, frozenset[type]] = {

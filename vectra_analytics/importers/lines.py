@@ -4,7 +4,8 @@ import glob
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import orjson
 import pyarrow as pa
 
 from vectra_analytics.errors import VectraError
+from vectra_analytics.importers.torn import end_of_torn
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+LINE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+SUFFIXES = (*LINE_SUFFIXES, ".parquet")
+_FOLDERS_OF_STORES = ("events_parquet", "exports", "manifests", "vectors")
 _ZSTD_PIECE = 1 << 12
 _BOM = b"\xef\xbb\xbf"
 
@@ -47,6 +51,11 @@ def _matches(source: str) -> list[Path]:
         path = Path(os.path.expanduser(source))
     if path.is_dir():
         matches = _in_folder(path)
+        if not matches and (_is_store(path) or _is_of_store(path)):
+            raise VectraError(
+                f"{path} is a store of this package, or in one: what is stored is no recording; "
+                "query it with --data-dir, or name recordings"
+            )
         if not matches:
             raise VectraError(f"no recordings in the folder {path}: it has no file named *{', *'.join(SUFFIXES)}")
         return matches
@@ -66,13 +75,27 @@ def _in_folder(folder: Path) -> list[Path]:
     def explain(error: OSError) -> None:
         raise VectraError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    found = []
+    found: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=explain):
         if "catalog.sqlite" in names:  # the manifests of a store: its rejects are no recordings
             folders.clear()
             continue
-        found += [Path(parent, name) for name in names if name.endswith(SUFFIXES)]
+        here = Path(parent)
+        tables = [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+        if tables and not _is_of_store(here):
+            found += [here / name for name in tables]
+        found += [here / name for name in names if name.endswith(LINE_SUFFIXES)]
     return sorted(found)
+
+
+def _is_store(folder: Path) -> bool:
+    return (folder / "manifests" / "catalog.sqlite").is_file()
+
+
+def _is_of_store(folder: Path) -> bool:
+    """Whether a folder is one that a store of this package keeps: what is in it was imported, or made of that."""
+    below = [(parent, child.name) for child, parent in pairwise([folder.absolute(), *folder.absolute().parents])]
+    return any(name in _FOLDERS_OF_STORES and _is_store(parent) for parent, name in below)
 
 
 class TornFile(VectraError):
@@ -168,10 +191,11 @@ def is_no_event(line: bytes) -> bool:
     return not line or line.startswith(b"##")
 
 
-def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
+def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[dict[str, Any], str]]:
     """Every complete JSON object in a torn or joined line, with its own text, in their order.
 
-    An object that lacks its end is passed over, but not what stands complete behind (or in) it.
+    An object that lacks its end is passed over, but not what stands complete behind it; nor what stands in it,
+    unless records hold objects: then ``flat_keys`` are the keys under which they do not.
     """
     # Bytes that are no UTF-8 become surrogates here and come back as they were, so that orjson,
     # which has the last word, refuses an object that holds them.
@@ -179,6 +203,7 @@ def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
     found: list[tuple[dict[str, Any], str]] = []
     start = text.find("{")
     window, offset = text, 0
+    known: int | None = 0  # up to here the line is understood: its beginning, or the end of a whole object
     while start >= 0:
         if start - offset > _WINDOW:
             # The decoder's errors count lines from the beginning of what it was given: keep that near.
@@ -187,11 +212,26 @@ def whole_objects(line: bytes) -> list[tuple[dict[str, Any], str]]:
         if end is not None:
             part = text[start : end + offset].encode("utf-8", "surrogateescape")
             try:
-                found.append((orjson.loads(part), text[start : end + offset]))
+                record = orjson.loads(part)
             except orjson.JSONDecodeError:
                 end = None
-        start = text.find("{", start + 1 if end is None else end + offset)
+            else:
+                if flat_keys is None or known is None or not _is_inside(text[known:start], known):
+                    found.append((record, text[start : end + offset]))
+                    known = end + offset
+        if end is not None:
+            start = text.find("{", end + offset)
+        elif flat_keys is None:
+            start = text.find("{", start + 1)
+        else:
+            start, known = text.find("{", end_of_torn(text, start, flat_keys)), None
     return found
+
+
+def _is_inside(before: str, known: int) -> bool:
+    """Whether an object behind this text, which may be the end of a record, is a value in it."""
+    before = before.strip()
+    return before[-1:] in (":", ",", "[") and not (before == "," and known)  # a comma may separate two records
 
 
 _WINDOW = 1 << 14  # characters
@@ -215,6 +255,11 @@ def position_seq(line: int, position: int) -> int:
 def line_of(seq: int) -> int:
     """The line that a seq of :func:`position_seq` came from."""
     return seq >> POSITION_BITS
+
+
+def position_of(seq: int) -> int:
+    """The position in its line that a seq of :func:`position_seq` came from."""
+    return seq & ((1 << POSITION_BITS) - 1)
 
 
 POSITION_BITS = 20

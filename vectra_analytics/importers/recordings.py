@@ -3,22 +3,18 @@
 import contextlib
 import gc
 import hashlib
-import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from vectra_analytics.catalog import Catalog
-from vectra_analytics.commit import commit
 from vectra_analytics.errors import CommitFailed, VectraError
-from vectra_analytics.importers import replay
-from vectra_analytics.importers.batch import Row, convert
+from vectra_analytics.importers import reference_store
+from vectra_analytics.importers.feed import CAPTURES, SAMPLES
+from vectra_analytics.importers.formats import LineFormat, Record, Refused, Row
+from vectra_analytics.importers.gathering import Gathering, ImportReport, Recording, foreign_name
 from vectra_analytics.importers.lines import (
     POSITION_BITS,
     Source,
@@ -26,35 +22,19 @@ from vectra_analytics.importers.lines import (
     find_recordings,
     is_no_event,
     line_of,
+    position_of,
     position_seq,
     read_lines,
     whole_objects,
 )
 from vectra_analytics.importers.local_time import NAIVE, LocalClock, is_naive, is_time
+from vectra_analytics.importers.replay import REPLAY
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.rejects import Reject, keep_rejects
 
 _BATCH_ROWS = 200_000
 _BATCH_BYTES = 64 << 20
 _LOOK_BYTES = 1 << 16  # read at once while looking for the first record
-
-
-@dataclass(slots=True)
-class ImportReport:
-    """What became of every line: ``lines_read`` is the sum of the four kinds of line."""
-
-    n_files: int = 0
-    lines_read: int = 0
-    lines_stored: int = 0  # gave at least one new event
-    lines_duplicate: int = 0  # all in them was stored before
-    lines_not_events: int = 0  # blank, or a ## comment
-    rejected: list[tuple[str, int, str]] = field(default_factory=list)  # (file, line, reason)
-    events_stored: int = 0
-    records_rescued: int = 0  # of events_stored: whole records out of torn or joined lines
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same, for JSON."""
-        return asdict(self)
+_LINE_FORMATS = (REPLAY, SAMPLES, CAPTURES)  # a record that could be of several is of the first of them
 
 
 def import_recordings(
@@ -69,11 +49,13 @@ def import_recordings(
     Parameters
     ----------
     sources
-        Files, folders (searched for ``*.jsonl``, ``*.jsonl.gz``, ``*.jsonl.zst``) and glob patterns, or one of them.
+        Files, folders (searched for ``*.jsonl``, ``*.jsonl.gz``, ``*.jsonl.zst``, ``*.parquet``) and glob patterns,
+        or one of them. Replay recordings, raw websocket samples, raw captures and a Parquet store of the reference
+        implementation are known by their content; stores of this package are passed over.
     store
         The store, or its folder; made where it is missing.
     timezone
-        The IANA zone of timestamps that name none.
+        The IANA zone of timestamps that name none; in a store of the reference those are UTC.
     progress
         Called with (bytes read, bytes in all) from time to time.
 
@@ -90,9 +72,13 @@ def import_recordings(
     """
     clock = LocalClock(timezone)
     files = find_recordings(sources)
-    recordings = [_look_at(file, clock, is_named=is_named) for file, is_named in files.items()]
-    if not any(recording.is_known for recording in recordings):
-        _look_at(recordings[0].path, clock, is_named=True)  # raises, and says what is wrong with it
+    recordings = []
+    for file, is_named in files.items():
+        recordings.append(_look_at(file, clock))
+        if is_named and recordings[-1].why_not:
+            raise recordings[-1].refusal()
+    if all(recording.why_not for recording in recordings):
+        raise recordings[0].refusal()
     paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
     with Catalog(paths, create=True) as catalog:
         try:
@@ -117,20 +103,12 @@ def _without_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-@dataclass(slots=True)
-class _Recording:
-    """A file and what its first record says of it."""
-
-    path: Path
-    n_bytes: int
-    session_id: str
-    begins_late: bool  # in the second of two equal hours
-    is_known: bool = True  # else no line of it is a record, and each is rejected
-
-
-def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> _Recording:
-    """Find the first record, and refuse a named file that is no recording before anything is stored."""
-    session_id: str | None = None
+def _look_at(path: Path, clock: LocalClock) -> Recording:
+    """Find the first record, which tells what kind of recording it is, before anything is stored."""
+    if reference_store.is_parquet(path):
+        return reference_store.look_at(path)
+    recording: Recording | None = None
+    form: LineFormat | None = None
     torn = ""
     n_lines = 0
     try:
@@ -139,117 +117,111 @@ def _look_at(path: Path, clock: LocalClock, *, is_named: bool) -> _Recording:
             for line in lines:
                 n_lines += 1
                 for record, raw in _records(line.strip()):
-                    if not replay.recognises(record):
+                    form = form or next((one for one in _LINE_FORMATS if one.recognises(record)), None)
+                    if form is None or not form.recognises(record):
                         continue
-                    if session_id is None:
-                        session_id = f"replay-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
-                    time = record["timestamp"]
+                    if recording is None:
+                        name = f"{form.kind}-{hashlib.sha256(raw.encode()).hexdigest()[:16]}"
+                        recording = Recording(path, n_bytes, form, name)
+                    time = form.time_of(record)
                     if isinstance(time, str) and is_time(time):
                         if clock.timezone is None and is_naive(time):
                             raise VectraError(f"{path}: {NAIVE}, such as --timezone America/New_York")
-                        late = clock.is_ambiguous(time) and clock.begins_in_second_hour(_times(path))
-                        return _Recording(path, n_bytes, session_id, late)
+                        recording.begins_late = clock.is_ambiguous(time) and clock.begins_in_second_hour(
+                            _times(path, form)
+                        )
+                        return recording
     except TornFile as error:
         torn = str(error)
     except OSError as error:
         raise VectraError(f"cannot read {path}: {error.strerror}") from error
-    if session_id is not None:
-        return _Recording(path, n_bytes, session_id, begins_late=False)
-    if not is_named:
-        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return _Recording(path, n_bytes, f"foreign-{name}", begins_late=False, is_known=False)
+    if recording is not None:
+        return recording
     if torn:
-        raise VectraError(f"{path} is no recording: {torn}; name other files")
-    if n_lines == 0:
-        raise VectraError(f"{path} is empty: there is nothing to import; remove it, or name other files")
-    raise VectraError(
-        f"{path} is no recording: none of its {n_lines} lines holds a record of a known kind "
-        "(JSON objects with type and timestamp); name other files"
-    )
+        why_not = f"is no recording: {torn}"
+    elif n_lines == 0:
+        why_not = "is empty: there is nothing to import"
+    else:
+        kinds = ", or ".join(form.keys for form in _LINE_FORMATS)
+        why_not = f"is no recording: none of its {n_lines} lines holds a record of a known kind (objects with {kinds})"
+    # Where it is one of many files, each of its lines will be rejected.
+    return Recording(path, n_bytes, _LINE_FORMATS[0], foreign_name(path), why_not=why_not)
 
 
-def _times(path: Path) -> Iterator[str]:
+def _times(path: Path, form: LineFormat) -> Iterator[str]:
     """The times of a recording's records, in order."""
     with contextlib.suppress(TornFile):
         for lines, _ in read_lines(path, _LOOK_BYTES):
             for line in lines:
-                for record, _ in _records(line.strip()):
-                    if replay.recognises(record) and isinstance(record["timestamp"], str):
-                        yield record["timestamp"]
+                for record, _ in _records(line.strip(), form):
+                    time = form.time_of(record) if form.recognises(record) else None
+                    if isinstance(time, str):
+                        yield time
 
 
-def _records(line: bytes) -> Iterator[tuple[dict[str, Any], str]]:
+def _records(line: bytes, form: LineFormat | None = None) -> Iterator[tuple[Record, str]]:
     """The JSON objects in a stripped line with their texts: the line itself, or what can be rescued of it."""
     if is_no_event(line):
         return
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
-        yield from whole_objects(line)
+        yield from _rescued(line, form)
     else:
         if isinstance(record, dict):
             yield record, line.decode()
 
 
-@dataclass(slots=True)
-class _Part:
-    """The rows that a batch has of one file."""
-
-    recording: _Recording
-    start: int
-    end: int = 0
-    is_new: bool = True  # the file begins here
-    is_last: bool = False  # and ends here
+def _rescued(line: bytes, form: LineFormat | None) -> Iterator[tuple[Record, str]]:
+    """The whole records of a format, or of any, in a torn line."""
+    for one in (form,) if form else _LINE_FORMATS:
+        for record, raw in whole_objects(line, one.flat_keys):
+            if one.recognises(record):
+                yield record, raw
 
 
 class _Import:
-    def __init__(self, catalog: Catalog, clock: LocalClock, progress: Callable[[int, int], object] | None) -> None:
-        self.catalog = catalog
-        self.clock = clock
-        self.progress = progress or (lambda done, total: None)
-        self.report = ImportReport()
-        # The batch being gathered: rows, their seqs, and which of them were rescued.
-        self.rows: list[Row] = []
-        self.seqs: list[int] = []
-        self.rescued: set[int] = set()
-        self.n_bytes = 0
-        self.parts: list[_Part] = []
-        # Rejects of the files that are not finished.
-        self.rejects: dict[Path, list[Reject]] = {}
+    """Reads one recording after the other."""
 
-    def run(self, recordings: list[_Recording]) -> ImportReport:
+    def __init__(self, catalog: Catalog, clock: LocalClock, progress: Callable[[int, int], object] | None) -> None:
+        self.progress = progress or (lambda done, total: None)
+        self.gathering = Gathering(catalog, clock)
+        self.report = self.gathering.report
+
+    def run(self, recordings: list[Recording]) -> ImportReport:
         total = sum(recording.n_bytes for recording in recordings)
         done = 0
         for recording in recordings:
-            self.report.n_files += 1
-            self.rejects[recording.path] = []
-            self.parts.append(_Part(recording, len(self.rows)))
-            for n_read in self._read(recording):
+            self.gathering.begin(recording)
+            is_of_lines = isinstance(recording.format, LineFormat)
+            for n_read in self._read_lines(recording) if is_of_lines else self._read_table(recording):
                 self.progress(done + n_read, total)
+                if len(self.gathering.rows) >= _BATCH_ROWS or self.gathering.n_bytes >= _BATCH_BYTES:
+                    self.gathering.commit_and_go_on()
             done += recording.n_bytes
-            self.parts[-1].end = len(self.rows)
-            self.parts[-1].is_last = True
-        self._commit()
+            self.gathering.end()
+        self.gathering.commit()
         self.progress(total, total)
         return self.report
 
-    def _read(self, recording: _Recording) -> Iterator[int]:
+    def _read_lines(self, recording: Recording) -> Iterator[int]:
         number = 0
         try:
             for lines, n_read in read_lines(recording.path):
                 number = self._take_lines(recording, number, lines)
                 self.report.lines_read += len(lines)
-                self.n_bytes += sum(map(len, lines))
+                self.gathering.n_bytes += sum(map(len, lines))
                 yield n_read
-                if len(self.rows) >= _BATCH_ROWS or self.n_bytes >= _BATCH_BYTES:
-                    self._commit_and_go_on(recording)
         except TornFile as error:
             self.report.lines_read += 1  # the line that the break cut off
-            self._reject(recording, number + 1, str(error), error.rest.decode(errors="replace"))
+            self.gathering.reject(recording, number + 1, str(error), error.rest.decode(errors="replace"))
 
-    def _take_lines(self, recording: _Recording, number: int, lines: list[bytes]) -> int:
+    def _take_lines(self, recording: Recording, number: int, lines: list[bytes]) -> int:
         """Gather the records of the lines behind line ``number``; returns the number of the last one."""
-        add_row, add_seq = self.rows.append, self.seqs.append
+        form = recording.format
+        assert isinstance(form, LineFormat)
+        make_row, further_rows = form.row, form.further_rows
+        add_row, add_place = self.gathering.rows.append, self.gathering.places.append
         for number, line in enumerate(map(bytes.strip, lines), number + 1):  # noqa: B020  # goes on from it
             try:
                 record = orjson.loads(line)
@@ -257,102 +229,71 @@ class _Import:
                 if is_no_event(line):
                     self.report.lines_not_events += 1
                 else:
-                    self._rescue(recording, number, line)
+                    self._rescue(recording, form, number, line)
                 continue
             raw = line.decode()
             try:
-                add_row(replay.row(record, raw))
-            except replay.Refused as error:
-                self._reject(recording, number, str(error), raw)
+                add_row(make_row(record, raw))
+            except Refused as error:
+                self.gathering.reject(recording, number, str(error), raw)
             else:
-                add_seq(number << POSITION_BITS)  # position_seq(number, 0), without the call
+                add_place(number << POSITION_BITS)  # position_seq(number, 0), without the call
+                if further_rows is not None:
+                    self._add_further(further_rows(record, self.gathering.rows[-1]))
         return number
 
-    def _rescue(self, recording: _Recording, number: int, line: bytes) -> None:
-        position = 0
-        for record, raw in whole_objects(line):
+    def _add_further(self, rows: list[Row]) -> None:
+        """Add the rows that the last row's record gave, too."""
+        first, place = len(self.gathering.rows) - 1, self.gathering.places[-1]
+        for offset, row in enumerate(rows, 1):
+            self.gathering.first_of[len(self.gathering.rows)] = first
+            self.gathering.rows.append(row)
+            self.gathering.places.append(position_seq(line_of(place), position_of(place) + offset))
+
+    def _rescue(self, recording: Recording, form: LineFormat, number: int, line: bytes) -> None:
+        rows, places = self.gathering.rows, self.gathering.places
+        n_before = len(rows)
+        for record, raw in whole_objects(line, form.flat_keys):
             try:
-                row = replay.row(record, raw)
-            except replay.Refused:
+                row = form.row(record, raw)
+            except Refused:
                 continue  # a complete object inside a torn record, or one of no known kind
-            self.rescued.add(len(self.rows))
-            self.rows.append(row)
-            self.seqs.append(position_seq(number, position))
-            position += 1
-        if position == 0:
-            self._reject(recording, number, "a torn line: no whole record is in it", line.decode(errors="replace"))
+            places.append(position_seq(number, len(rows) - n_before))
+            rows.append(row)
+            if form.further_rows is not None:
+                self._add_further(form.further_rows(record, row))
+        self.gathering.rescued.update(range(n_before, len(rows)))
+        if len(rows) == n_before:
+            reason = "a torn line: no whole record is in it"
+            self.gathering.reject(recording, number, reason, line.decode(errors="replace"))
 
-    def _reject(self, recording: _Recording, number: int, reason: str, raw: str) -> None:
-        self.report.rejected.append((str(recording.path), number, reason))
-        self._keep(recording, number, reason, raw)
-
-    def _keep(self, recording: _Recording, number: int, reason: str, raw: str) -> None:
-        self.rejects[recording.path].append(Reject(origin=str(recording.path), position=number, reason=reason, raw=raw))
-
-    def _commit_and_go_on(self, recording: _Recording) -> None:
-        part = self.parts[-1]
-        part.end = len(self.rows)
-        self._commit()
-        # A file without a record in the batch is still to begin.
-        self.parts = [_Part(recording, 0, is_new=part.is_new and part.start == part.end)]
-
-    def _commit(self) -> None:
-        """Store the batch and say of each of its lines what became of it."""
-        sessions: list[str] = []
-        for part in self.parts:
-            sessions += [part.recording.session_id] * (part.end - part.start)
-        others = {**replay.CONSTANTS, "session_id": sessions, "seq": self.seqs}
-        files = {part.start: part.recording.begins_late for part in self.parts if part.is_new and part.start < part.end}
-        batch = convert(replay.COLUMNS, self.rows, others, self.clock, files)
-        outcome = commit(self.catalog, batch.table, keep_conflicts=False)
-        refused = batch.refused | {batch.kept[row]: reason for row, reason in outcome.conflicts.items()}
-        duplicates = {batch.kept[row] for row in outcome.duplicates}
-        self.report.events_stored += outcome.n_stored
-        self.report.records_rescued += len(self.rescued - duplicates - refused.keys())
-        special = self.rescued | duplicates | refused.keys()
-        for part in self.parts:
-            if special.isdisjoint(range(part.start, part.end)):
-                self.report.lines_stored += part.end - part.start
-            else:
-                self._account(part, duplicates, refused)
-        self._keep_rejects([part.recording for part in self.parts if part.is_last])
-        self.rows, self.seqs, self.rescued, self.parts, self.n_bytes = [], [], set(), [], 0
-
-    def _account(self, part: _Part, duplicates: set[int], refused: dict[int, str]) -> None:
-        """A line is stored if one of its records is, else rejected if one was refused, else a duplicate."""
-        kinds: dict[int, tuple[_Kind, str, str]] = {}
-        for index in range(part.start, part.end):
-            line, raw = line_of(self.seqs[index]), self.rows[index][-1]
-            kind = _Kind.STORED
-            if index in refused:
-                kind = _Kind.REJECTED
-                self._keep(part.recording, line, refused[index], raw)
-            elif index in duplicates:
-                kind = _Kind.DUPLICATE
-            found = (kind, refused.get(index, ""), raw)
-            kinds[line] = min(kinds.get(line, found), found)
-        counts = Counter(kind for kind, _, _ in kinds.values())
-        self.report.lines_stored += counts[_Kind.STORED]
-        self.report.lines_duplicate += counts[_Kind.DUPLICATE]
-        self.report.rejected += [
-            (str(part.recording.path), line, reason)
-            for line, (kind, reason, _) in kinds.items()
-            if kind == _Kind.REJECTED
-        ]
-
-    def _keep_rejects(self, finished: list[_Recording]) -> None:
-        named = [(recording.session_id, self.rejects.pop(recording.path)) for recording in finished]
-        if not any(rejects for _, rejects in named):
+    def _read_table(self, recording: Recording) -> Iterator[int]:
+        """Gather the rows of a Parquet file."""
+        if recording.why_not:
+            self._reject_rest(recording, 1, f"the file {recording.why_not}")
             return
-        with self.catalog.transaction():
-            for name, rejects in named:
-                if rejects:
-                    keep_rejects(self.catalog, name, rejects)
+        number = 0
+        try:
+            for found, n_read in reference_store.read_rows(recording.path):
+                for number, one in enumerate(found, number + 1):  # noqa: B020  # goes on from it
+                    self._take_table_row(recording, number, one)
+                yield n_read
+        except reference_store.BrokenFile as error:
+            self._reject_rest(recording, number + 1, str(error))
 
+    def _take_table_row(self, recording: Recording, number: int, one: reference_store.StoredRow) -> None:
+        self.report.lines_read += 1
+        try:
+            row, n_unreadable = reference_store.row(one)
+        except Refused as error:
+            self.gathering.reject(recording, number, str(error), one.as_text())
+            return
+        if n_unreadable:
+            self.gathering.unreadable[len(self.gathering.rows)] = n_unreadable
+        self.gathering.rows.append(row)
+        self.gathering.places.append(position_seq(number, 0))
+        self.gathering.n_bytes += one.n_bytes
 
-class _Kind(IntEnum):
-    """What became of a record; of a line with several, the lowest counts."""
-
-    STORED = 0
-    REJECTED = 1
-    DUPLICATE = 2
+    def _reject_rest(self, recording: Recording, number: int, reason: str) -> None:
+        self.report.lines_read += 1  # however many there are
+        self.gathering.reject(recording, number, reason, "")

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from vectra_analytics.importers.batch import Row
+from vectra_analytics.importers.formats import LineFormat, Record, Refused, Row
 
 SYSTEM_TYPES = frozenset({"game_start", "game_end", "session_start", "session_end", "game_complete"})
 
-COLUMNS = (
+_COLUMNS = (
     "doc_type",
     "ts",
     "game_id",
@@ -20,21 +20,16 @@ COLUMNS = (
     "trade_count",
     "raw_json",
 )
-CONSTANTS = {"source": "replay", "direction": "received"}
 
 
-class Refused(ValueError):
-    """A record that cannot become an event; the text is the reason."""
-
-
-def recognises(record: dict[str, Any]) -> bool:
+def _recognises(record: Record) -> bool:
     """Whether the record is one of a replay recording."""
     kind = record.get("type")
     return "timestamp" in record and isinstance(kind, str) and (kind == "tick" or kind in SYSTEM_TYPES)
 
 
-def row(record: dict[str, Any], raw: str) -> Row:
-    """The record as a row of :data:`COLUMNS`, its ``ts`` still a text; the types are looked at by the column, later."""
+def _row(record: Any, raw: str) -> Row:
+    """The record as a row of :data:`_COLUMNS`, its ``ts`` still a text; types are looked at by the column, later."""
     try:
         kind = record["type"]
         if kind == "tick":
@@ -64,3 +59,14 @@ def row(record: dict[str, Any], raw: str) -> Row:
     except TypeError:
         raise Refused("the line is JSON, but no record: an object with a type that is a text") from None
     return ("system_event", timestamp, game_id, kind, None, None, None, None, None, None, None, raw)
+
+
+REPLAY = LineFormat(
+    kind="replay",
+    columns=_COLUMNS,
+    constants={"source": "replay", "direction": "received"},
+    keys="type and timestamp",
+    recognises=_recognises,
+    time_of=lambda record: record["timestamp"],
+    row=_row,
+)

@@ -1,0 +1,239 @@
+"""compact: the many files of a closed day become one sorted file a partition, and no row changes."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import polars as pl
+import pyarrow as pa
+
+from vectra_analytics.catalog import Catalog, LiveFile
+from vectra_analytics.engine import Relations
+from vectra_analytics.errors import CorruptStore, VectraError
+from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, write_atomically
+from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
+from vectra_analytics.whole_files import sync_folder
+
+GRACE = timedelta(hours=24)
+"""How long superseded files stay for readers that began before."""
+
+_CLOSED_AFTER = timedelta(hours=1)  # after the end of the UTC day
+_GROUP_BYTES = 64 << 20  # of a row group in memory: raw events of the feed are large
+_SORT = "game_id NULLS LAST, tick NULLS LAST, ts, seq, session_id"
+
+
+@dataclass(slots=True)
+class CompactionReport:
+    """What a compaction did."""
+
+    n_partitions: int = 0  # rewritten
+    n_rows: int = 0  # in them
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    files_deleted: int = 0  # superseded by an earlier compaction, the grace period being past
+
+    def to_dict(self) -> dict[str, int]:
+        """The same, for JSON."""
+        return asdict(self)
+
+
+def compact(
+    store: EventStorePaths | str | Path | None = None,
+    *,
+    now: datetime | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> CompactionReport:
+    """Make one file, sorted by (game_id, tick, ts, seq), of all files that a closed day has of a doc_type.
+
+    A day is closed an hour after its end (UTC). Writers and readers go on meanwhile; what is written to a closed
+    day afterwards is taken in by the next compaction. Older versions can be read for :data:`GRACE`, then the
+    superseded files are deleted.
+
+    Parameters
+    ----------
+    store
+        The store, or its folder; by default ``$RUGS_DATA_DIR``, else ``~/rugs_data``.
+    now
+        The time; by default the clock's.
+    progress
+        Called with (bytes rewritten, bytes in all) after each partition.
+
+    Raises
+    ------
+    CorruptStore
+        Where a file cannot be read, or the new file would not hold the very same rows; the old ones stay live.
+    VectraError
+        Where there is no store, or no room for the new file.
+    """
+    paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
+    time_now = datetime.now(UTC) if now is None else now
+    report = CompactionReport()
+    with Catalog(paths) as catalog:
+        todo = _partitions(catalog, time_now)
+        total = sum(file.n_bytes for files in todo for file in files)
+        done = 0
+        for files in todo:
+            try:
+                _compact_partition(catalog, files, report)
+            except (OSError, duckdb.Error) as error:
+                reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+                raise VectraError(
+                    f"cannot compact {files[0].path.parent}: {reason}; its files stay as they were, and the same "
+                    "call goes on from there"
+                ) from error
+            done += sum(file.n_bytes for file in files)
+            if progress is not None:
+                progress(done, total)
+        report.files_deleted = _delete_superseded(catalog, time_now - GRACE)
+        if report.n_partitions or report.files_deleted:
+            catalog.back_up()
+    return report
+
+
+def _partitions(catalog: Catalog, now: datetime) -> list[list[LiveFile]]:
+    """The live files of each closed partition that is not one sorted file already."""
+    last_closed = now - _CLOSED_AFTER - timedelta(days=1)
+    files = sorted(catalog.live_files(catalog.version()), key=lambda file: (file.date, file.doc_type, file.file_id))
+    found = [list(some) for _, some in groupby(files, lambda file: file.partition)]
+    return [
+        some
+        for some in found
+        if datetime.combine(date.fromisoformat(some[0].date), time(), UTC) <= last_closed
+        and not (len(some) == 1 and some[0].is_compacted)
+    ]
+
+
+def _compact_partition(catalog: Catalog, files: list[LiveFile], report: CompactionReport) -> None:
+    commit_id = uuid.uuid4().hex
+    # The version is taken first, since the footer names it; until the exchange it is like the one before.
+    with catalog.transaction():
+        version = catalog.add_version(commit_id)
+    doc_type, day = files[0].partition
+    path = files[0].path.with_name(f"000000_v{version:08d}_{commit_id[:8]}.parquet")
+    footer = {
+        "schema_version": SCHEMA_VERSION,
+        "commit_id": commit_id,
+        "store_version": str(version),
+        "commit_files": "1",
+        "replaces": orjson.dumps([file.path.name for file in files]).decode(),
+    }
+    games = _Spans()
+    try:
+        with Relations(catalog.paths.data_dir, files) as relations, relations.explained():
+            names = ", ".join(EVENT_SCHEMA.names)
+            rows = relations.relation(f"{relations.select(doc_type, names)} ORDER BY {_SORT}")
+            written = write_atomically(_row_groups(rows.to_arrow_reader(ROW_GROUP_ROWS), games), path, footer)
+        sync_folder(path.parent)
+        new = _as_live(files, written)
+        if not _holds_the_same(catalog.paths.data_dir, files, new):
+            raise CorruptStore(
+                f"{path} does not hold the rows of the {len(files)} files that it should replace, which stay as they "
+                "were; run the compaction again, and check the disk if this happens twice"
+            )
+        about = {name: getattr(new, name) for name in ("n_rows", "n_bytes", "ts_min", "ts_max", "sha256")}
+        about |= {"path": path.relative_to(catalog.paths.events_parquet_dir).as_posix(), "doc_type": doc_type}
+        with catalog.transaction():
+            if not catalog.supersede(files, version):
+                raise _NotLiveAnyMore
+            catalog.add_file(
+                {**about, "date": day, "is_compacted": 1, "added": version}, games, catalog.sessions_in(files)
+            )
+    except BaseException as error:
+        with contextlib.suppress(Exception):
+            if not catalog.has_file(path):
+                path.unlink(missing_ok=True)
+        if isinstance(error, _NotLiveAnyMore):
+            return  # another process has compacted the partition meanwhile
+        raise
+    report.n_partitions += 1
+    report.n_rows += new.n_rows
+    report.files_before += len(files)
+    report.files_after += 1
+    report.bytes_before += sum(file.n_bytes for file in files)
+    report.bytes_after += new.n_bytes
+
+
+class _NotLiveAnyMore(Exception):
+    pass
+
+
+class _Spans:
+    """Where each game's rows stand in a file, gathered while it is written."""
+
+    def __init__(self) -> None:
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._n_rows = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        for game_id, n_rows in pl.Series(rows["game_id"]).rle().struct.unnest().select("value", "len").rows():
+            if game_id is not None:
+                first, before = self._spans.get(game_id, (self._n_rows, 0))
+                self._spans[game_id] = (first, before + n_rows)
+            self._n_rows += n_rows
+
+    def __iter__(self) -> Iterator[tuple[str, int, int]]:
+        return ((game_id, first, n_rows) for game_id, (first, n_rows) in self._spans.items())
+
+
+def _row_groups(batches: pa.RecordBatchReader, games: _Spans) -> Iterator[pa.Table]:
+    for batch in batches:
+        games.add(batch)
+        n_parts = batch.nbytes // _GROUP_BYTES + 1
+        n_rows = -(-batch.num_rows // n_parts)
+        for first in range(0, batch.num_rows, n_rows):
+            yield pa.Table.from_batches([batch.slice(first, n_rows)]).cast(EVENT_SCHEMA)
+
+
+def _as_live(files: list[LiveFile], written: WrittenFile) -> LiveFile:
+    """The new file as the catalog will know it, but for its number."""
+    return LiveFile(
+        file_id=-1,
+        path=written.path,
+        doc_type=files[0].doc_type,
+        date=files[0].date,
+        n_rows=sum(file.n_rows for file in files),
+        n_bytes=written.n_bytes,
+        ts_min=min(file.ts_min for file in files),
+        ts_max=max(file.ts_max for file in files),
+        sha256=written.sha256,
+        is_compacted=1,
+    )
+
+
+def _holds_the_same(data_dir: Path, files: list[LiveFile], new: LiveFile) -> bool:
+    """Whether both have the same rows, whatever their order, by what is now on the disk."""
+    before, after = _fingerprint(data_dir, files), _fingerprint(data_dir, [new])
+    return before == after and after[0] == new.n_rows
+
+
+def _fingerprint(data_dir: Path, files: list[LiveFile]) -> tuple[Any, ...]:
+    """The number of rows, and the sum and the exclusive or of hashes of whole rows: identity and content."""
+    columns = ", ".join(EVENT_SCHEMA.names)
+    with Relations(data_dir, files) as relations, relations.explained():
+        sql = relations.select(
+            files[0].doc_type, f"count(*), sum(hash({columns})::HUGEINT), bit_xor(hash('again', {columns}))"
+        )
+        (found,) = relations.relation(sql).fetchall()
+    return tuple(found)
+
+
+def _delete_superseded(catalog: Catalog, before: datetime) -> int:
+    """Delete files that no version within the grace period reads."""
+    files = catalog.retire(before.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in {file.parent for file in files}:
+        sync_folder(folder)
+    if files:
+        catalog.forget(files)
+    return len(files)

@@ -1,0 +1,90 @@
+"""Which games an iteration gives, and in which order."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+from vectra_analytics.catalog import GameRows
+from vectra_analytics.engine import Relations
+from vectra_analytics.game_reader import BLOCK_ROWS
+
+# The time of a game's first tick as `ticks` has it, in microseconds: of the sightings of its lowest tick, the best one
+# with a time of its own.
+_START = """
+    min(ROW(
+        tick,
+        NOT has_own_time,
+        source_rank,
+        NOT rugged,
+        CASE WHEN has_own_time THEN epoch_us(ts) END
+    ))[5]
+"""
+
+
+def games_in_order(
+    relations: Relations,
+    rows: Sequence[GameRows],
+    player_id: str | None,
+    min_ticks: int | None,
+    limit: int | None,
+    shuffle: int | None,
+) -> list[str]:
+    """The games of these rows by (started_at, game_id), games without a start last; or shuffled.
+
+    Parameters
+    ----------
+    player_id
+        Only games in an event of which this player is named.
+    min_ticks
+        Only games with at least so many rows in ``ticks``.
+    limit
+        The first so many.
+    shuffle
+        A seed for another order.
+    """
+    chosen = sorted({some.game_id for some in rows})
+    with relations.explained():
+        if player_id is not None:
+            sql = relations.select("events", "DISTINCT game_id") + " WHERE player_id = $player"
+            theirs = {game_id for (game_id,) in relations.relation(sql, {"player": player_id}).fetchall()}
+            chosen = [game_id for game_id in chosen if game_id in theirs]
+        if min_ticks is not None and min_ticks > 0:
+            sql = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
+            n_ticks = dict(relations.relation(sql).fetchall())
+            chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
+        sql = relations.select("tick_sightings", f"game_id, {_START}") + " GROUP BY game_id"
+        started_at: dict[str, int | None] = dict(relations.relation(sql).fetchall())
+    chosen.sort(key=lambda game_id: ((start := started_at.get(game_id)) is None, start or 0))  # stable: then by id
+    if shuffle is not None:
+        chosen = _shuffled(chosen, rows, random.Random(shuffle), is_sample=limit is not None)
+    return chosen[:limit]
+
+
+def _shuffled(games: list[str], rows: Iterable[GameRows], generator: random.Random, *, is_sample: bool) -> list[str]:
+    """All orders of the games equally likely where they are few, or only some are taken; else days shuffled first.
+
+    Then games are mixed within some days at a time, so that no file is read twice.
+    """
+    date_of: dict[str, str] = {}
+    rows_of: dict[str, int] = {}
+    for some in rows:
+        date_of[some.game_id] = min(some.file.date, date_of.get(some.game_id, some.file.date))
+        rows_of[some.game_id] = rows_of.get(some.game_id, 0) + some.n_rows
+    if is_sample or sum(rows_of[game_id] for game_id in games) <= BLOCK_ROWS:
+        generator.shuffle(games)
+        return games
+    of_date: dict[str, list[str]] = {}
+    for game_id in games:
+        of_date.setdefault(date_of[game_id], []).append(game_id)
+    dates = sorted(of_date)
+    generator.shuffle(dates)
+    found: list[str] = []
+    mixed: list[str] = []
+    n_rows = 0
+    for date in dates:
+        mixed += of_date[date]
+        n_rows += sum(rows_of[game_id] for game_id in of_date[date])
+        if n_rows >= BLOCK_ROWS or date == dates[-1]:
+            generator.shuffle(mixed)
+            found += mixed
+            mixed, n_rows = [], 0
+    return found
