@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from tests.builders import START, store_with, tick_event, write
-from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, EventStoreQuery, VectraError, game_reader
+from vectra_analytics import (
+    EventEnvelope,
+    EventSource,
+    EventStorePaths,
+    EventStoreQuery,
+    VectraError,
+    compact,
+    game_reader,
+)
 from vectra_analytics.exports import formats
 from vectra_analytics.exports.splits import PARTS, DateSplit, HashSplit
 from vectra_analytics.exports.targets import workplace
@@ -141,6 +149,19 @@ def test_files_that_took_the_place_of_others_are_a_change(tmp_path: Path) -> Non
         f"{day_name(1)}/tick_features.parquet"
     }
     assert_frame_equal(all_rows(path), rows)
+
+
+def test_compaction_changes_no_row_of_an_export(tmp_path: Path) -> None:
+    """The compacted days are computed again, once, and say the same."""
+    query = store_with(tmp_path / "store", days(3))
+    write(tmp_path / "store", game("d01-0", 1, 2, first_tick=4))
+    path = query.export(tmp_path / "f").path
+    rows = all_rows(path)
+    compact(query.paths)
+
+    assert query.export(path, overwrite=True).n_computed > 0
+    assert_frame_equal(all_rows(path), rows)
+    assert query.export(path, overwrite=True).n_computed == 0
 
 
 def test_events_that_the_view_does_not_read_change_nothing(tmp_path: Path) -> None:
