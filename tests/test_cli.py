@@ -115,6 +115,19 @@ def test_export_writes_a_file_and_its_provenance(store: Path, tmp_path: Path) ->
     assert target.read_text().splitlines()[0] == "tick,price"
 
 
+def test_export_makes_folders_and_splits_and_updates_them(store: Path, tmp_path: Path) -> None:
+    """It says how many files it computed, and what is in each part."""
+    target = tmp_path / "f"
+
+    assert "1 file computed\n" in said(vectra("export", target, "--data-dir", store))
+    assert "--overwrite" in complaint(vectra("export", target, "--data-dir", store))
+    done = json.loads(said(vectra("export", target, "--overwrite", "--json", "--data-dir", store)))
+    assert (done["n_files"], done["n_computed"]) == (1, 0)
+    words = said(vectra("export", tmp_path / "s.csv", "--split", "date", "--data-dir", store))
+    assert "train            1 games           3 rows" in words
+    assert "test             0 games           0 rows" in words
+
+
 WRONG = [
     (("import", "/nowhere"), "no such file or folder: /nowhere"),
     (("import",), "Missing argument"),
@@ -128,8 +141,9 @@ WRONG = [
     (("sql", "SELEC 1"), "syntax error"),
     (("sql", "DROP TABLE x"), "DROP statement is not allowed"),
     (("sql", "SELECT * FROM read_csv('/etc/passwd')"), "outside the store"),
-    (("export", "f.xlsx"), "must end in .csv or .parquet"),
+    (("export", "f.xlsx"), "must end in .csv, .csv.gz or .parquet"),
     (("export", "/nowhere/f.csv"), "no folder /nowhere"),
+    (("export", "/tmp/f", "--split", "week"), "'week' is not one of 'date', 'hash'"),
 ]
 
 

@@ -1,19 +1,23 @@
 """Exports: the rows of a view in one file, with their provenance, whole or not at all."""
 
 import csv
+import gzip
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
 from tests.builders import START, episode, store_with
 from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery, VectraError
-from vectra_analytics.features import view_version
+from vectra_analytics.exports.formats import write_rows
+from vectra_analytics.features import catalogue, view_version
 
 
 @pytest.fixture
@@ -47,17 +51,75 @@ def test_csv_numbers_read_back_as_they_are(query: EventStoreQuery, tmp_path: Pat
     assert lines[0]["volatility_20"] == ""
 
 
-def test_text_that_a_spreadsheet_would_run_is_guarded(tmp_path: Path) -> None:
-    """An apostrophe before = + - @, tab and return in text; numbers below 0 are left alone; the meta file counts."""
-    ids = ["=1+1", "+1", "-1", "@x", "\tx", "plain", 'a"b', "x,y", ""]
-    query = store_with(tmp_path / "store", *[episode(2, 1, game_id=name or "empty") for name in ids])
-    done = query.export(tmp_path / "f.csv", columns=["game_id", "price_change"])
-    with done.path.open(newline="") as file:
-        lines = list(csv.reader(file))[1:]
+RUN = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@x",
+    "\tx",
+    "\rx",
+    "\nx",
+    " =1",
+    "\n\t =1",
+    "\xa0-1",
+    "\ufeff=1",
+    "\u3000@x",
+    "\x00=1",
+    "\uff1d1",
+]
+RUN += ["\uff0b1", "\uff0d1", "\uff20x", "= 1", "=", '=HYPERLINK("http://x","y")', " \uff1d1", "-\n1"]
+LEFT = ["plain", 'a"b', "x,y", "a=1", " x", "1-1", "'=1", "#1", "_", "é=", "a\n=1"]
 
-    assert {line[0] for line in lines} == {"'=1+1", "'+1", "'-1", "'@x", "'\tx", "plain", 'a"b', "x,y", "empty"}
-    assert {line[1] for line in lines} == {"", "-1.0"}
-    assert json.loads(done.meta_path.read_text())["formula_guard"]["n_cells"] == 10
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_text_that_a_spreadsheet_would_run_is_guarded(tmp_path: Path, suffix: str) -> None:
+    """An apostrophe before a sign, also a full-width one or behind white space; numbers below 0 are left alone."""
+    names = [name.replace("\x00", "\x01") for name in (*RUN, *LEFT)]  # no id holds a NUL
+    query = store_with(
+        tmp_path / "store", *[episode(2, 1, game_id=name, session_id=f"s{names.index(name)}") for name in names]
+    )
+    done = query.export(tmp_path / f"f{suffix}", columns=["game_id", "price_change"])
+    content = done.path.read_bytes()
+    text = (gzip.decompress(content) if suffix == ".csv.gz" else content).decode()
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+
+    assert lines[0] == ["game_id", "price_change"]
+    assert {line[0] for line in lines[1:]} == {f"'{name}" for name in names[: len(RUN)]} | set(LEFT)
+    assert {line[1] for line in lines[1:]} == {"", "-1.0"}
+    guard = json.loads(done.meta_path.read_text())["formula_guard"]
+    assert guard["n_cells"] == 2 * len(RUN)
+    assert "apostrophe" in guard["rule"]
+
+
+def test_a_column_named_like_a_formula_is_guarded(tmp_path: Path) -> None:
+    """No shipped view has one; a view of a user's own may."""
+    rows = pa.RecordBatch.from_pydict({"=cmd": ["a"], "b": [-1]})
+    write_rows(tmp_path / "f", ".csv", [rows], rows.schema, {})
+
+    assert (tmp_path / "f").read_text() == "'=cmd,b\na,-1\n"
+    for view in catalogue().values():
+        assert all(name.isidentifier() for name in view.columns)
+
+
+def test_csv_gz_is_the_csv_and_reproducible(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Neither the hour nor the name of the file is in its bytes."""
+    plain = query.export(tmp_path / "f.csv").path.read_bytes()
+    first, second = (query.export(tmp_path / f"{name}.csv.gz") for name in "ab")
+
+    assert gzip.decompress(first.path.read_bytes()) == plain
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.path.read_bytes()[3:8] == bytes(5)  # no flags, so no name; no time
+    assert first.sha256 == hashlib.sha256(first.path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_csv_gives_the_same_frame_back(query: EventStoreQuery, tmp_path: Path, suffix: str) -> None:
+    """To the last bit, where its types are told."""
+    wanted = query.features()
+
+    assert_frame_equal(
+        pl.read_csv(query.export(tmp_path / f"f{suffix}").path, schema=dict(wanted.schema)), wanted, check_exact=True
+    )
 
 
 def test_the_provenance_says_where_the_rows_come_from(query: EventStoreQuery, tmp_path: Path) -> None:
@@ -122,7 +184,29 @@ def test_a_failed_export_leaves_nothing_new(
     assert {path: path.read_bytes() for path in tmp_path.glob("*f.*")} == before
 
 
-@pytest.mark.parametrize("name", ["f", "f.xlsx", "nowhere/f.csv", "folder.csv"])
+def test_a_link_is_not_followed(query: EventStoreQuery, tmp_path: Path) -> None:
+    """Neither it nor what it leads to is overwritten."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "f.csv").symlink_to("mine")
+
+    with pytest.raises(VectraError, match="it is a symbolic link"):
+        query.export(tmp_path / "f.csv", overwrite=True)
+    assert (tmp_path / "f.csv").is_symlink()
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"), [([], "no columns are wanted"), (["tick", "tick"], "'tick' is wanted twice")]
+)
+def test_columns_that_make_no_file_are_refused(
+    query: EventStoreQuery, tmp_path: Path, columns: list[str], complaint: str
+) -> None:
+    """None at all, or one twice."""
+    with pytest.raises(VectraError, match=complaint):
+        query.export(tmp_path / "f.csv", columns=columns)
+
+
+@pytest.mark.parametrize("name", ["f.xlsx", "f.parquet.gz", "nowhere/f.csv", "folder.csv", ".."])
 def test_a_target_that_cannot_be_is_refused_before_any_work(query: EventStoreQuery, tmp_path: Path, name: str) -> None:
     """The error names the target and what it would have to be."""
     (tmp_path / "folder.csv").mkdir()

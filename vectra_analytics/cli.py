@@ -14,6 +14,7 @@ import polars as pl
 from vectra_analytics import demo as demonstration
 from vectra_analytics.compaction import compact
 from vectra_analytics.errors import VectraError
+from vectra_analytics.exports import SPLITS
 from vectra_analytics.features import catalogue, view_named, view_version
 from vectra_analytics.importers import ImportReport, import_recordings
 from vectra_analytics.paths import EventStorePaths
@@ -250,7 +251,13 @@ def _sql(paths: EventStorePaths, statement: str, limit: int, as_json: bool) -> N
 @click.option("--view", default="tick_features", show_default=True, help="The view to export.")
 @click.option("--game", "games", multiple=True, help="Only this game; may be given again.")
 @click.option("--columns", help="Only these columns, with commas between.")
-@click.option("--overwrite", is_flag=True, help="Replace an export of this name.")
+@click.option(
+    "--split",
+    type=click.Choice(SPLITS),
+    help="Into train, validation and test, 80/10/10 by whole games: by date, the earliest days are train; "
+    "by hash of the game_id, a game stays in its part for good.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an export of this name; update it, if it is a folder.")
 @_as_json
 @_data_dir_too
 @click.pass_obj
@@ -260,17 +267,40 @@ def _export(
     view: str,
     games: tuple[str, ...],
     columns: str | None,
+    split: str | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write a view to PATH (.csv or .parquet), with its provenance in PATH.meta.json."""
+    """Write a view to PATH, with its provenance in PATH.meta.json.
+
+    PATH ends in .csv, .csv.gz or .parquet; without a suffix it is a folder of Parquet files by date, and a later
+    export with --overwrite computes only the days that changed.
+    """
     done = EventStoreQuery(paths).export(
-        path, view, games or None, columns.split(",") if columns else None, overwrite=overwrite
+        path, view, games or None, columns.split(",") if columns else None, split, overwrite
     )
+    parts = orjson.loads(done.meta_path.read_bytes())["split"]["parts"] if split else {}
     if as_json:
-        _print_json({"path": str(done.path), "n_rows": done.n_rows, "sha256": done.sha256})
-    else:
-        click.echo(f"{done.n_rows:,} rows of {view} in {done.path}\nprovenance in {done.meta_path}")
+        _print_json(
+            {
+                "path": str(done.path),
+                "meta_path": str(done.meta_path),
+                "n_rows": done.n_rows,
+                "sha256": done.sha256,
+                "n_files": done.n_files,
+                "n_computed": done.n_computed,
+                **({"parts": parts} if split else {}),
+            }
+        )
+        return
+    click.echo(f"{done.n_rows:,} rows of {view} in {done.path}")
+    if done.path.is_dir():
+        n_kept = done.n_files - done.n_computed
+        kept = f"; {n_kept:,} had not changed" if n_kept else ""
+        click.echo(f"{done.n_computed:,} {'file' if done.n_computed == 1 else 'files'} computed{kept}")
+    for part, about in parts.items():
+        click.echo(f"  {part:<10} {about['n_games']:>7,} games {about['n_rows']:>11,} rows")
+    click.echo(f"provenance in {done.meta_path}")
 
 
 @_vectra.command("compact")

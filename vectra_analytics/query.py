@@ -15,8 +15,8 @@ from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
 from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
-from vectra_analytics.exports import Export, check_target, library_versions, rebatched, write_export
-from vectra_analytics.features import view_named, view_version
+from vectra_analytics.exports import Export, ViewRows, check_export, export
+from vectra_analytics.features import view_named
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
@@ -275,52 +275,52 @@ class EventStoreQuery:
         view: str = "tick_features",
         games: Iterable[str] | None = None,
         columns: Sequence[str] | None = None,
+        split: str | None = None,
         overwrite: bool = False,
     ) -> Export:
-        """Write the rows of a view, in their order, to one file with its provenance in ``<path>.meta.json``.
+        """Write the rows of a view, in their order, to a file or a folder with their provenance beside it.
 
         Parameters
         ----------
         path
-            Its suffix names the format: ``.csv`` or ``.parquet``.
+            Its suffix names the format: ``.csv``, ``.csv.gz`` or ``.parquet``. Without one it is a folder of Parquet
+            files by date, whole games in each; a later export with ``overwrite`` computes only the days whose event
+            files changed.
         view, games, columns
             As for :meth:`features`.
+        split
+            "date" or "hash": a folder with ``split=train``, ``split=validation`` and ``split=test``, some 80, 10 and
+            10 per cent of the games, each game whole in one of them. By hash a game's part never changes; by date
+            the earliest days are train.
         overwrite
-            Replace an export of this name.
+            Replace, or for a folder update, an export of this name.
+
+        Returns
+        -------
+        Export
+            The provenance is in its ``meta_path``, ``<path>.meta.json``: an export without it is not finished.
 
         Raises
         ------
         VectraError
-            Where the target exists or cannot be written; nothing is left of it then.
+            Where the target exists or cannot be written; it is then as it was.
         """
         target = Path(path).expanduser().absolute()
-        check_target(target, overwrite=overwrite)
-        about = view_named(view)
+        wanted = _wanted(view, columns)
+        check_export(target, wanted, split)
         chosen = None if games is None else sorted(set(games))
         version = self.version
-        meta = {
-            "store_version": version,
-            "view": view,
-            "view_version": view_version(view),
-            "filters": {"games": chosen, "columns": None if columns is None else list(columns)},
-            "columns": {
-                name: {"unit": about.columns[name].unit, "meaning": about.columns[name].doc}
-                for name in (columns or about.columns)
-                if name in about.columns
-            },
-            "order": list(about.order),
-            "libraries": library_versions(),
-        }
-        wanted = _wanted(view, columns)
-        schema = _no_rows(view).select(wanted).to_arrow().schema
-        if about.order[0] == "game_id":
-            lying = self._game_rows(version, chosen)
-            names = sorted({rows.game_id for rows in lying})
-            blocks: Iterable[pl.DataFrame] = (rows for _, rows in self._blocks(lying, names, view, wanted))
-        else:
-            blocks = [self.features(view, chosen, wanted)]  # a summary: a row a game
-        batches = (batch.cast(schema) for rows in blocks for batch in rows.to_arrow().to_batches())
-        return write_export(target, rebatched(batches), schema, meta)
+        asked = {"games": chosen, "columns": None if columns is None else list(columns)}
+        found = ViewRows(
+            view=view_named(view),
+            version=version,
+            columns=wanted,
+            schema=_no_rows(view).select(wanted).to_arrow().schema,
+            filters=asked if split is None else {**asked, "split": split},
+            lying=self._game_rows(version, chosen),
+            blocks=lambda lying, some, names: (rows for _, rows in self._blocks(lying, some, view, names)),
+        )
+        return export(target, found, split=split, overwrite=overwrite)
 
     # About the store
 

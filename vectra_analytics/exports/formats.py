@@ -1,0 +1,134 @@
+"""The rows of one exported file, as CSV or Parquet, streamed: no more than a batch is in memory."""
+
+import gzip
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vectra_analytics.parquet import ROW_GROUP_ROWS
+from vectra_analytics.whole_files import HashingFile
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+# What spreadsheets take for the start of a formula: a sign, also in its full-width form, also behind white space or
+# characters that do not show, which some of them drop; and tab, return and line feed themselves.
+_FORMULA = r"^(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
+_FORMULA_RULE = (
+    "text that begins with = + - @ (also full-width, also behind white space), a tab, a carriage return or a line "
+    "feed has an apostrophe put before it"
+)
+_TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One file that was written, and what was said of it."""
+
+    n_rows: int
+    sha256: str
+    meta: Mapping[str, Any]
+
+
+class _Sink(Protocol):
+    def add(self, rows: pa.RecordBatch) -> None: ...
+
+    def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that names the format, or whatever else the name ends in; "" for a folder."""
+    return next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), path.suffix)
+
+
+def write_rows(
+    path: Path, suffix: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema, meta: Mapping[str, Any]
+) -> Written:
+    """Write the rows to ``path``, durably, in the format of ``suffix``.
+
+    Under this name the file may be seen half written; the caller gives it another one when it is whole.
+    """
+    with path.open("wb") as file:
+        hashing = HashingFile(file)
+        sink: _Sink = _ParquetSink(hashing, schema) if suffix == ".parquet" else _CsvSink(hashing, schema, suffix)
+        try:
+            n_rows = 0
+            for batch in rebatched(batches):
+                sink.add(batch)
+                n_rows += batch.num_rows
+            said = sink.finish({**meta, "n_rows": n_rows})
+        except BaseException:
+            hashing.abandon()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+    return Written(n_rows, hashing.digest.hexdigest(), said)
+
+
+class _CsvSink:
+    """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
+
+    def __init__(self, file: HashingFile, schema: pa.Schema, suffix: str) -> None:
+        # The hour and the name of the file would make each export another one.
+        self._file = gzip.GzipFile("", "wb", 1, file, mtime=0) if suffix == ".csv.gz" else file
+        self._n_guarded = 0
+        empty = pl.DataFrame(pa.Table.from_batches([], schema))
+        # No shipped view has a column of such a name; a view of a user's own may.
+        self._write(empty.rename(lambda name: f"'{name}" if re.match(_FORMULA, name) else name), header=True)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        frame = pl.DataFrame(rows)
+        is_formula = frame.select(cs.string().str.contains(_FORMULA))
+        self._n_guarded += int(sum(column.sum() for column in is_formula))
+        self._write(frame.with_columns(cs.string().str.replace(_FORMULA, "'${0}")), header=False)
+
+    def _write(self, frame: pl.DataFrame, *, header: bool) -> None:
+        text = io.BytesIO()
+        frame.write_csv(text, include_header=header, datetime_format=_TIME)
+        self._file.write(text.getvalue())
+
+    def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        if isinstance(self._file, gzip.GzipFile):
+            self._file.close()
+        return {**meta, "formula_guard": {"rule": _FORMULA_RULE, "n_cells": self._n_guarded}}
+
+
+class _ParquetSink:
+    """zstd, with the provenance in the footer too."""
+
+    def __init__(self, file: HashingFile, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._writer.write_table(pa.Table.from_batches([rows]), row_group_size=8 * ROW_GROUP_ROWS)
+
+    def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._writer.add_key_value_metadata({"vectra": orjson.dumps(meta)})
+        self._writer.close()
+        return meta
+
+
+def rebatched(batches: Iterable[pa.RecordBatch], n_rows: int = 8 * ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of ``n_rows``, so that a file does not depend on how they came."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    for batch in batches:
+        while batch.num_rows:
+            part = batch.slice(0, n_rows - n_waiting)
+            batch = batch.slice(part.num_rows)
+            waiting.append(part)
+            n_waiting += part.num_rows
+            if n_waiting == n_rows:
+                yield pa.concat_batches(waiting)
+                waiting, n_waiting = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
