@@ -16,14 +16,23 @@ import pyarrow as pa
 from vectra_analytics.catalog import GameRows, LiveFile
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.forks import check_polars
-from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
+from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA, MONEY, UTC_MICROSECONDS
 
 EPISODE_ORDER = ("ts", "session_id", "seq")
 
 _LABELS = [column.name for column in EVENT_SCHEMA if pa.types.is_dictionary(column.type)]
-_TYPES: dict[str, pl.DataType] = dict(pl.DataFrame(EVENT_SCHEMA.empty_table()).schema)
-_TYPES |= dict.fromkeys(_LABELS, pl.String()) | {"doc_type": pl.String(), "date": pl.Date()}
-NO_EVENTS = pl.DataFrame(schema=_TYPES)
+# Written out, since asking pyarrow for them would load pandas where that is installed.
+_TYPES: dict[pa.DataType, pl.DataType] = {
+    UTC_MICROSECONDS: pl.Datetime("us", "UTC"),
+    pa.int64(): pl.Int64(),
+    pa.float64(): pl.Float64(),
+    pa.bool_(): pl.Boolean(),
+    MONEY: pl.Decimal(MONEY.precision, MONEY.scale),
+}
+NO_EVENTS = pl.DataFrame(
+    schema={column.name: _TYPES.get(column.type, pl.String()) for column in EVENT_SCHEMA}
+    | {"doc_type": pl.String(), "date": pl.Date()}
+)
 
 BLOCK_ROWS = 250_000  # of games that are read together; some 100 MB with all columns
 _BLOCK_BYTES = 16 << 20  # on the disk; JSON is ten times that in memory

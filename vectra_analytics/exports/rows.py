@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version as installed
 from typing import Any
 
 import orjson
@@ -30,6 +29,8 @@ class ViewRows:
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
+        from importlib.metadata import version as installed  # here: it loads much that only an export needs
+
         about = self.view.columns
         return {
             "store_version": self.version,
