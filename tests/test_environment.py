@@ -63,7 +63,9 @@ def test_importing_loads_no_notebook_library(tmp_path: Path) -> None:
     """`import vectra_analytics` loads no plotly, ipywidgets, pandas or JupyterLab, nor do libraries for its sake."""
     for name in ("pandas", "plotly", "ipywidgets"):  # there to be found, whether they are installed or not
         (tmp_path / f"{name}.py").write_text("__version__ = '99.0'\n")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import vectra_analytics; print(*(sorted(sys.modules)))"
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import vectra_analytics; print(*(sorted(sys.modules)))"
+    )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
     assert not {"plotly", "ipywidgets", "pandas", "jupyterlab", "click"} & set(loaded)

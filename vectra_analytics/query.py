@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -15,7 +15,6 @@ from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
 from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
-from vectra_analytics.exports import Export, ViewRows, check_export, export
 from vectra_analytics.features import view_named
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
@@ -25,6 +24,9 @@ from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.prepared import columns_read, view_of
 from vectra_analytics.reduction import m4_sql
 from vectra_analytics.schema import EVENT_COLUMNS
+
+if TYPE_CHECKING:
+    from vectra_analytics.exports import Export
 
 T = TypeVar("T")
 
@@ -277,7 +279,7 @@ class EventStoreQuery:
         columns: Sequence[str] | None = None,
         split: str | None = None,
         overwrite: bool = False,
-    ) -> Export:
+    ) -> "Export":
         """Write the rows of a view, in their order, to a file or a folder with their provenance beside it.
 
         Parameters
@@ -305,6 +307,8 @@ class EventStoreQuery:
         VectraError
             Where the target exists or cannot be written; it is then as it was.
         """
+        from vectra_analytics.exports import ViewRows, check_export, export  # here: most queries export nothing
+
         target = Path(path).expanduser().absolute()
         wanted = _wanted(view, columns)
         check_export(target, wanted, split)
