@@ -427,8 +427,9 @@ class EventStoreQuery:
             for block, rows in GameReader(_of_kind(lying, source), read).blocks(games):
                 yield block, rows.sort(order).select(columns)
         else:
+            kinds = frozenset(rows.file.doc_type for rows in lying)
             for block, rows in GameReader(lying, columns_read(source)).blocks(games):
-                yield block, _in_utc(view_of(rows, source, columns, order))
+                yield block, _in_utc(view_of(rows, kinds, source, columns, order))
 
 
 def _is_of_events(source: str) -> bool:
@@ -451,7 +452,7 @@ def _no_rows(source: str) -> pl.DataFrame:
     known, order = _shape(source)
     if _is_of_events(source):
         return NO_EVENTS
-    return _in_utc(view_of(NO_EVENTS.select(columns_read(source)), source, known, order))
+    return _in_utc(view_of(NO_EVENTS.select(columns_read(source)), frozenset(), source, known, order))
 
 
 def _wanted(source: str, columns: Sequence[str] | None) -> list[str]:

@@ -35,12 +35,8 @@ WITH levels AS (
         ts,
         price,
         rugged,
-        -- A window counts ticks, not rows: it is whole where the row n before is the tick n before.
-        lag(tick, 1) OVER game = tick - 1 AS sees_1,
-        lag(tick, 4) OVER game = tick - 4 AS sees_4,
-        lag(tick, 9) OVER game = tick - 9 AS sees_9,
-        lag(tick, 19) OVER game = tick - 19 AS sees_19,
-        lag(price, 1) OVER game AS price_1,
+        coalesce(lag(tick) OVER game = tick - 1, false) AS sees_1,
+        lag(price) OVER game AS price_1,
         any_value(price) OVER tick_3 AS price_3,
         any_value(price) OVER tick_5 AS price_5,
         any_value(price) OVER tick_10 AS price_10,
@@ -72,20 +68,12 @@ changes AS (
         *,
         CASE WHEN sees_1 THEN price - price_1 END AS price_change,
         CASE WHEN sees_1 THEN (price - price_1) / nullif(price_1, 0) END AS price_pct_change,
-        -- Beyond some 1e150 squares and quotients overflow: what has no finite value is NULL.
-        CASE WHEN sees_4 AND isfinite(volatility_5) THEN volatility_5 END AS whole_volatility_5,
-        CASE WHEN sees_9 AND isfinite(variance_10) THEN sqrt(variance_10) END AS whole_volatility_10,
-        CASE
-            WHEN sees_19
-                THEN sqrt((
-                    9 * (variance_10 + variance_before) + 5 * (mean_10 - mean_before) * (mean_10 - mean_before)
-                ) / 19)
-        END AS whole_volatility_20,
         (price - max_price) / nullif(max_price, 0) AS drawdown,
         CASE WHEN max_before IS NULL OR price > max_before THEN tick END AS peak_tick
     FROM levels
 ),
 
+-- Beyond some 1e150 squares and quotients overflow: what has no finite value is NULL.
 finite_changes AS (
     SELECT * REPLACE (CASE WHEN isfinite(price_pct_change) THEN price_pct_change END AS price_pct_change)
     FROM changes
@@ -94,9 +82,9 @@ finite_changes AS (
 windows AS (
     SELECT
         *,
-        count(price_pct_change) OVER last_5 AS n_returns_5,
-        count(price_pct_change) OVER last_10 AS n_returns_10,
-        count(price_pct_change) OVER ten_before AS n_returns_before,
+        -- A window counts ticks, not rows: it is whole where all its ticks were seen, one after the other.
+        tick - max(CASE WHEN NOT sees_1 THEN tick END) OVER so_far + 1 AS n_prices,
+        tick - max(CASE WHEN price_pct_change IS NULL THEN tick END) OVER so_far AS n_returns,
         stddev_samp(price_pct_change) OVER last_5 AS return_volatility_5,
         avg(price_pct_change) OVER last_10 AS return_mean_10,
         var_samp(price_pct_change) OVER last_10 AS return_variance_10,
@@ -120,10 +108,18 @@ unbounded AS (
             WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh(price_pct_change / (2 + price_pct_change))
             WHEN price > 0 AND price_pct_change IS NOT NULL THEN ln(price / price_1)
         END AS log_return,
-        CASE WHEN n_returns_5 = 5 THEN return_volatility_5 END AS whole_return_volatility_5,
-        CASE WHEN n_returns_10 = 10 THEN sqrt(return_variance_10) END AS whole_return_volatility_10,
+        CASE WHEN n_prices >= 5 THEN volatility_5 END AS whole_volatility_5,
+        CASE WHEN n_prices >= 10 AND isfinite(variance_10) THEN sqrt(variance_10) END AS whole_volatility_10,
         CASE
-            WHEN n_returns_10 = 10 AND n_returns_before = 10
+            WHEN n_prices >= 20
+                THEN sqrt((
+                    9 * (variance_10 + variance_before) + 5 * (mean_10 - mean_before) * (mean_10 - mean_before)
+                ) / 19)
+        END AS whole_volatility_20,
+        CASE WHEN n_returns >= 5 THEN return_volatility_5 END AS whole_return_volatility_5,
+        CASE WHEN n_returns >= 10 THEN sqrt(return_variance_10) END AS whole_return_volatility_10,
+        CASE
+            WHEN n_returns >= 20
                 THEN sqrt((
                     9 * (return_variance_10 + return_variance_before)
                     + 5 * (return_mean_10 - return_mean_before) * (return_mean_10 - return_mean_before)
@@ -145,7 +141,7 @@ SELECT
     price_change,
     price_pct_change,
     CASE WHEN isfinite(log_return) THEN log_return END AS log_return,
-    whole_volatility_5 AS volatility_5,
+    CASE WHEN isfinite(whole_volatility_5) THEN whole_volatility_5 END AS volatility_5,
     whole_volatility_10 AS volatility_10,
     CASE WHEN isfinite(whole_volatility_20) THEN whole_volatility_20 END AS volatility_20,
     CASE WHEN isfinite(whole_return_volatility_5) THEN whole_return_volatility_5 END AS return_volatility_5,
