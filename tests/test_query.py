@@ -360,6 +360,18 @@ def test_many_threads_may_ask_at_once(query: EventStoreQuery) -> None:
     assert found == [([(18,)], 5)] * 40
 
 
+def test_a_text_is_no_list_of_games(query: EventStoreQuery, tmp_path: Path) -> None:
+    """One id given for a list of them is not taken for a list of letters."""
+    asks: list[Callable[[], object]] = [
+        lambda: query.features("ticks", "g1"),
+        lambda: query.get_episodes_batch("g1"),
+        lambda: query.export(tmp_path / "x.csv", games="g1"),
+    ]
+    for ask in asks:
+        with pytest.raises(VectraError, match="games is the text 'g1'; give a list of ids"):
+            ask()
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_can_ask(query: EventStoreQuery) -> None:

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
 from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
-from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import view_named
 from vectra_analytics.forks import check_polars
@@ -21,9 +20,8 @@ from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.prepared import columns_read, view_of
 from vectra_analytics.reduction import m4_sql
-from vectra_analytics.schema import EVENT_COLUMNS
+from vectra_analytics.view_reader import blocks_of, in_utc, is_of_events, no_rows, of_kind, shape_of, wanted_columns
 
 if TYPE_CHECKING:
     from vectra_analytics.exports import Export
@@ -153,7 +151,7 @@ class EventStoreQuery:
 
     def get_episodes_batch(self, game_ids: Iterable[str]) -> dict[str, pl.DataFrame]:
         """The events of several games; a game without events is not in the answer."""
-        wanted = list(dict.fromkeys(game_ids))
+        wanted = _ids(game_ids) or []
         return dict(GameReader(self._game_rows(self._pinned, wanted)).episodes(wanted))
 
     def iter_episodes(
@@ -188,11 +186,11 @@ class EventStoreQuery:
         All is read from the version at the time of the call; a few hundred games are in memory at a time.
         """
         source = "events" if view is None else view
-        wanted = _wanted(source, columns)
+        wanted = wanted_columns(source, columns)
         games, lying = self._in_order(self.version, player_id, min_ticks, limit, shuffle)
-        if _is_of_events(source):
-            return (rows for _, rows in GameReader(_of_kind(lying, source), wanted).episodes(games))
-        blocks = self._blocks(lying, games, source, list(dict.fromkeys(["game_id", *wanted])))
+        if is_of_events(source):
+            return (rows for _, rows in GameReader(of_kind(lying, source), wanted).episodes(games))
+        blocks = blocks_of(source, lying, games, list(dict.fromkeys(["game_id", *wanted])))
         return (
             found[game_id,].select(wanted)
             for block, rows in blocks
@@ -257,18 +255,18 @@ class EventStoreQuery:
         columns
             The only columns wanted.
         """
-        wanted = _wanted(view, columns)
-        _, order = _shape(view)
+        wanted = wanted_columns(view, columns)
+        _, order = shape_of(view)
         if games is None and order[0] != "game_id":
             with self._relations() as relations:
                 return self._fetch(relations, view, wanted)
         in_order = order[0] == "game_id"
-        lying = self._game_rows(None, None if games is None else list(games))
+        lying = self._game_rows(None, _ids(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
-        found = [rows for _, rows in self._blocks(lying, sorted({rows.game_id for rows in lying}), view, computed)]
+        found = [rows for _, rows in blocks_of(view, lying, sorted({rows.game_id for rows in lying}), computed)]
         if len(found) == 1 and computed == wanted:
             return found[0]
-        rows = pl.concat(found) if found else _no_rows(view)
+        rows = pl.concat(found) if found else no_rows(view)
         return (rows if in_order else rows.sort(order, nulls_last=True)).select(wanted)
 
     def export(
@@ -310,19 +308,19 @@ class EventStoreQuery:
         from vectra_analytics.exports import ViewRows, check_export, export  # here: most queries export nothing
 
         target = Path(path).expanduser().absolute()
-        wanted = _wanted(view, columns)
+        wanted = wanted_columns(view, columns)
         check_export(target, wanted, split)
-        chosen = None if games is None else sorted(set(games))
+        named = _ids(games)
+        chosen = None if named is None else sorted(named)
         version = self.version
         asked = {"games": chosen, "columns": None if columns is None else list(columns)}
         found = ViewRows(
             view=view_named(view),
             version=version,
             columns=wanted,
-            schema=_no_rows(view).select(wanted).to_arrow().schema,
+            schema=no_rows(view).select(wanted).to_arrow().schema,
             filters=asked if split is None else {**asked, "split": split},
             lying=self._game_rows(version, chosen),
-            blocks=lambda lying, some, names: (rows for _, rows in self._blocks(lying, some, view, names)),
         )
         return export(target, found, split=split, overwrite=overwrite)
 
@@ -398,8 +396,8 @@ class EventStoreQuery:
 
     @staticmethod
     def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
-        _, order = _shape(view)
-        wanted = ", ".join(map(quote_identifier, _wanted(view, columns)))
+        _, order = shape_of(view)
+        wanted = ", ".join(map(quote_identifier, wanted_columns(view, columns)))
         return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
 
     def _in_order(
@@ -417,55 +415,12 @@ class EventStoreQuery:
         with Relations(self._paths.data_dir, files) as relations:
             return games_in_order(relations, lying, player_id, min_ticks, limit, shuffle), lying
 
-    def _blocks(
-        self, lying: list[GameRows], games: Iterable[str], source: str, columns: Sequence[str]
-    ) -> Iterator[tuple[list[str], pl.DataFrame]]:
-        """The rows of some games after the other, in bounded memory; each block has its games and is in order."""
-        known, order = _shape(source)
-        if _is_of_events(source):
-            read = [name for name in known if name in columns or name in order]
-            for block, rows in GameReader(_of_kind(lying, source), read).blocks(games):
-                yield block, rows.sort(order).select(columns)
-        else:
-            kinds = frozenset(rows.file.doc_type for rows in lying)
-            for block, rows in GameReader(lying, columns_read(source)).blocks(games):
-                yield block, _in_utc(view_of(rows, kinds, source, columns, order))
 
-
-def _is_of_events(source: str) -> bool:
-    return source in ("events", *DocType)
-
-
-def _of_kind(lying: list[GameRows], source: str) -> list[GameRows]:
-    return lying if source == "events" else [rows for rows in lying if rows.file.doc_type == source]
-
-
-def _shape(view: str) -> tuple[Sequence[str], Sequence[str]]:
-    """The columns of a relation, and those that order it."""
-    if view in ("events", *DocType):
-        return EVENT_COLUMNS, EPISODE_ORDER
-    found = view_named(view)
-    return list(found.columns), found.order
-
-
-def _no_rows(source: str) -> pl.DataFrame:
-    known, order = _shape(source)
-    if _is_of_events(source):
-        return NO_EVENTS
-    return _in_utc(view_of(NO_EVENTS.select(columns_read(source)), frozenset(), source, known, order))
-
-
-def _wanted(source: str, columns: Sequence[str] | None) -> list[str]:
-    """The columns of a relation that are wanted, each of which it must have."""
-    known, _ = _shape(source)
-    if columns is None:
-        return list(known)
-    if isinstance(columns, str):
-        raise VectraError(f"columns is the text {columns!r}; give a list of names")
-    for name in columns:
-        if name not in known:
-            raise VectraError(f"{source} has no column {name!r}; it has {', '.join(known)}")
-    return list(columns)
+def _ids(games: Iterable[str] | None) -> list[str] | None:
+    """Game ids, each once."""
+    if isinstance(games, str):
+        raise VectraError(f"games is the text {games!r}; give a list of ids")
+    return None if games is None else list(dict.fromkeys(games))
 
 
 def _check_limit(limit: int | None) -> None:
@@ -476,12 +431,7 @@ def _check_limit(limit: int | None) -> None:
 def _frame(answer: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     if len(answer.columns) > 1:  # a single column needs no threads
         check_polars()
-    return _in_utc(answer.pl())
-
-
-def _in_utc(frame: pl.DataFrame) -> pl.DataFrame:
-    """DuckDB calls the zone Etc/UTC; everywhere else here it is UTC."""
-    return frame.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC"))
+    return in_utc(answer.pl())
 
 
 def _arrow_in_utc(table: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
 """What is exported: the rows of a view at one store version, and the event files and days that they come from."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vectra_analytics.catalog import GameRows
 from vectra_analytics.features import FeatureView, building_order, catalogue, view_version
+from vectra_analytics.view_reader import blocks_of
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,6 @@ class ViewRows:
     schema: pa.Schema  # of these columns
     filters: Mapping[str, Any]  # as they were asked for
     lying: Sequence[GameRows]  # where the events of all wanted games lie
-    blocks: Callable[[list[GameRows], Sequence[str], Sequence[str]], Iterator[pl.DataFrame]]
-    """The rows of games that lie there, in this order, with these columns: whole games, one after the other."""
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -50,7 +49,8 @@ class ViewRows:
 
     def frames(self, games: Sequence[str], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The rows of these games, one after the other; whole games in each frame."""
-        return self.blocks([rows for game_id in games for rows in self._of_game[game_id]], games, columns)
+        lying = [rows for game_id in games for rows in self._of_game[game_id]]
+        return (rows for _, rows in blocks_of(self.view.name, lying, games, columns))
 
     @property
     def games(self) -> Sequence[str]:
