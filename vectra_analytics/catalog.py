@@ -5,11 +5,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
+from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.whole_files import sync_folder, write_whole
@@ -72,55 +72,6 @@ CREATE TABLE rejects (                      -- files in manifests/rejects, whole
 
 _FILE_COLUMNS = "file_id, path, doc_type, date, files.n_rows AS n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted"
 _IS_LIVE = "added <= ?1 AND (removed IS NULL OR removed > ?1)"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFile:
-    """One event file of the store."""
-
-    file_id: int
-    path: Path
-    doc_type: str
-    date: str
-    n_rows: int
-    n_bytes: int
-    ts_min: int
-    ts_max: int
-    sha256: str
-    is_compacted: int  # 1 where it is sorted by game and tick
-
-    @property
-    def partition(self) -> tuple[str, str]:
-        """Its doc_type and its UTC day."""
-        return self.doc_type, self.date
-
-    def problem(self) -> str | None:
-        """What is wrong with it, as far as a look from outside tells."""
-        what = f"{self.path} ({self.n_rows} rows of {self.doc_type}, {self.date})"
-        try:
-            n_bytes = self.path.stat().st_size
-            with self.path.open("rb") as content:
-                content.seek(max(0, n_bytes - 4))
-                ending = content.read()
-        except FileNotFoundError:
-            return (
-                f"the live file {what} is missing; put it back from a copy, or import its recordings into a new store"
-            )
-        except OSError as error:
-            return f"the live file {what} cannot be read: {error.strerror}"
-        if n_bytes != self.n_bytes or ending != b"PAR1":
-            return f"the live file {what} is damaged: it has {n_bytes} bytes and should have {self.n_bytes}"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class GameRows:
-    """Where rows of one game lie: a slice of one file."""
-
-    game_id: str
-    file: LiveFile
-    first_row: int  # from 0
-    n_rows: int
 
 
 class Catalog:

@@ -14,9 +14,10 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from vectra_analytics.catalog import Catalog, LiveFile
+from vectra_analytics.catalog import Catalog
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
+from vectra_analytics.live_files import LiveFile
 from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, write_atomically
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION

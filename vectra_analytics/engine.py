@@ -14,10 +14,10 @@ from typing import Any
 
 import duckdb
 
-from vectra_analytics.catalog import LiveFile
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView
 from vectra_analytics.features import building_order, catalogue
+from vectra_analytics.live_files import LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
 
 _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Iterable, Sequence
 
-from vectra_analytics.catalog import GameRows
 from vectra_analytics.engine import Relations
 from vectra_analytics.game_reader import BLOCK_ROWS
+from vectra_analytics.live_files import GameRows
 
 # The time of a game's first tick as `ticks` has it, in microseconds: of the sightings of its lowest tick, the best one
 # with a time of its own.

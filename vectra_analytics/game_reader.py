@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from vectra_analytics.catalog import GameRows, LiveFile
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.forks import check_polars
+from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA, MONEY, UTC_MICROSECONDS
 
 EPISODE_ORDER = ("ts", "session_id", "seq")

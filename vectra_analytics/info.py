@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from vectra_analytics.catalog import LiveFile
+from vectra_analytics.live_files import LiveFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 
-from vectra_analytics.catalog import Catalog, GameRows, LiveFile, NoCatalog
+from vectra_analytics.catalog import Catalog, NoCatalog
 from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import view_named
@@ -19,6 +19,7 @@ from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
+from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reduction import m4_sql
 from vectra_analytics.view_reader import blocks_of, in_utc, is_of_events, no_rows, of_kind, shape_of, wanted_columns

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 import polars.selectors as cs
 
-from vectra_analytics.catalog import GameRows
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import view_named
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
+from vectra_analytics.live_files import GameRows
 from vectra_analytics.prepared import columns_read, view_of
 from vectra_analytics.schema import EVENT_COLUMNS
 

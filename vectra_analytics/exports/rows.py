@@ -10,8 +10,8 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from vectra_analytics.catalog import GameRows
 from vectra_analytics.features import FeatureView, building_order, catalogue, view_version
+from vectra_analytics.live_files import GameRows
 from vectra_analytics.view_reader import blocks_of
 
 
