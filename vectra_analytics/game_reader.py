@@ -39,7 +39,6 @@ _BLOCK_BYTES = 16 << 20  # on the disk; JSON is ten times that in memory
 _WHOLE_FILE_ROWS = 400_000  # larger files are read slice by slice
 _SMALL_FILE_ROWS = 1 << 14
 _WORTHWHILE_SHARE = 1 / 16
-_HELD_BYTES = 128 << 20  # of files read whole, kept for the next block
 
 
 def _read(slices: Sequence[GameRows], columns: Sequence[str]) -> pl.DataFrame:
@@ -145,7 +144,9 @@ class GameReader:
         self._of_game: dict[str, list[GameRows]] = {}
         for piece in slices:
             self._of_game.setdefault(piece.game_id, []).append(piece)
-        self._held: dict[int, tuple[_Rows, int]] = {}  # files read whole: their rows, and where in them they begin
+        # Files that were read whole for the last block: their rows, and where in them each begins. The next block
+        # often needs one of them again.
+        self._held: dict[int, tuple[_Rows, int]] = {}
 
     def episodes(self, game_ids: Iterable[str]) -> Iterator[tuple[str, pl.DataFrame]]:
         """The (game_id, events in EPISODE_ORDER) of these games, in their order; unknown ones are left out."""
@@ -207,7 +208,7 @@ class GameReader:
         slices = [rows for game_id in block for rows in self._of_game[game_id]]
         slices.sort(key=lambda rows: (rows.file.file_id, rows.first_row))
         of_file = [list(some) for _, some in groupby(slices, lambda rows: rows.file.file_id)]
-        self._hold([some[0].file for some in of_file if _is_read_whole(some)])
+        self._hold([some[0].file for some in of_file if some[0].file.file_id in self._held or _is_read_whole(some)])
         found: _Block = {game_id: [] for game_id in block}
         for some in of_file:
             held = self._held.get(some[0].file.file_id)
@@ -219,22 +220,16 @@ class GameReader:
         return found
 
     def _hold(self, files: list[LiveFile]) -> None:
-        """Read these files whole, a partition's together, and forget others where that becomes too much."""
-        needed = {file.file_id for file in files}
-        new = sorted((file for file in files if file.file_id not in self._held), key=lambda file: file.partition)
+        """Have these files read whole, a partition's together, and forget those of the block before."""
+        held = {file.file_id: self._held[file.file_id] for file in files if file.file_id in self._held}
+        new = sorted((file for file in files if file.file_id not in held), key=lambda file: file.partition)
+        self._held = held
         for _, some in groupby(new, lambda file: file.partition):
             of_partition = list(some)
             rows, first_row = _Rows(_read_whole(of_partition, self._read_columns)), 0
             for file in of_partition:
-                self._held[file.file_id] = (rows, first_row)
+                held[file.file_id] = (rows, first_row)
                 first_row += file.n_rows
-        frames = {id(rows): rows.frame.estimated_size() for rows, _ in self._held.values()}
-        still_needed = {id(rows) for file_id, (rows, _) in self._held.items() if file_id in needed}
-        n_bytes = sum(frames.values())
-        for frame in list(frames):  # the oldest first
-            if n_bytes > _HELD_BYTES and frame not in still_needed:
-                n_bytes -= frames[frame]
-                self._held = {file_id: held for file_id, held in self._held.items() if id(held[0]) != frame}
 
 
 def _is_read_whole(slices: list[GameRows]) -> bool:
