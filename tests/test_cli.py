@@ -188,3 +188,15 @@ def test_compact_says_what_it_did(tmp_path: Path) -> None:
     assert "nothing to compact" in again
     assert report["n_partitions"] == 0
     assert "there is no store at" in complaint(vectra("compact", "--data-dir", tmp_path / "nowhere"))
+
+
+def test_a_folder_that_is_no_store_is_not_an_empty_one(tmp_path: Path, store: Path) -> None:
+    """A slip in the name, or another folder, is told; so is a game that there is not."""
+    (tmp_path / "notes.txt").write_text("no store")
+    for folder in (tmp_path, tmp_path / "typo"):
+        for command in (["games"], ["info"], ["sql", "SELECT 1"], ["export", str(tmp_path / "x.csv")]):
+            assert "there is no store at" in complaint(vectra(*command, "--data-dir", folder))
+    said_of = complaint(vectra("export", tmp_path / "x.csv", "--game", "nosuch", "--data-dir", store))
+    assert "no game 'nosuch'" in said_of
+    assert not (tmp_path / "x.csv").exists()
+    assert "3 rows" in said(vectra("export", tmp_path / "x.csv", "--columns", "tick, price", "--data-dir", store))

@@ -452,3 +452,48 @@ def test_large_rows_make_small_row_groups(tmp_path: Path, monkeypatch: pytest.Mo
     assert metadata.num_rows == 50
     assert metadata.num_row_groups > 5
     assert EventStoreQuery(paths).get_game_episode("g").height == 50
+
+
+def test_what_killed_processes_left_is_swept_a_day_later(paths: EventStorePaths) -> None:
+    """Unfinished files and files that were never exchanged go; another program's files, and those of others, stay."""
+    compact(paths, now=LATER)
+    (folder, *_) = {path.parent for path in _live(paths)}
+    unfinished = folder / ".x.parquet.0123456789ab.part"
+    foreign = folder / "000000_v00000099_foreign.parquet"
+    unfinished.write_bytes(b"PAR1")
+    foreign.write_bytes(b"PAR1")
+    command = [sys.executable, "-c", _CHILD, str(paths.data_dir), "before the exchange", LATER.isoformat()]
+    write(paths.data_dir, episode(7, 8, game_id="g8"))
+    subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    with Catalog(paths) as catalog:
+        (left,) = {path for path in folder.parents[1].rglob("0*.parquet") if not catalog.has_file(path)} - {foreign}
+    before = _all(EventStoreQuery(paths))
+
+    compact(paths, now=LATER)
+    assert left.exists()
+    assert unfinished.exists()
+    compact(paths, now=datetime.now(UTC) + timedelta(hours=25))
+
+    assert not left.exists()
+    assert not unfinished.exists()
+    assert foreign.exists()
+    _assert_same(_all(EventStoreQuery(paths)), before)
+
+
+def test_a_store_that_cannot_be_written_is_told_in_one_line(
+    paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of SQLite's, or of the backup's, is one of ours, and the events are as they were."""
+    before = _all(EventStoreQuery(paths))
+
+    def fails(*_: Any) -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    for place in ("add_version", "supersede", "back_up"):
+        with monkeypatch.context() as fault:
+            fault.setattr(Catalog, place, fails)
+            with pytest.raises(VectraError, match=r"cannot compact .*: attempt to write a readonly database"):
+                compact(paths, now=LATER)
+        _assert_same(_all(EventStoreQuery(paths)), before)
+    with pytest.raises(VectraError, match="a time without a zone"):
+        compact(paths, now=LATER.replace(tzinfo=None))

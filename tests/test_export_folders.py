@@ -188,6 +188,31 @@ def test_another_question_is_another_export(tmp_path: Path, how: dict[str, Any])
     assert_frame_equal(got, query.features(**how))
 
 
+@pytest.mark.parametrize("split", [None, "hash"])
+def test_an_update_never_drops_a_split(tmp_path: Path, split: str | None) -> None:
+    """Who forgets how games were split is told, and the folder with its cuts stays as it is."""
+    query = store_with(tmp_path / "store", days(5))
+    path = query.export(tmp_path / "f", split="date").path
+    before = meta_of(path)
+
+    with pytest.raises(VectraError, match="its games are split by date, which would be lost"):
+        query.export(path, split=split, overwrite=True)
+
+    assert meta_of(path) == before
+
+
+def test_an_export_is_never_put_among_the_stores_own_files(tmp_path: Path) -> None:
+    """No export lands where readers of the store would take it for events, or where its catalog lies."""
+    query = store_with(tmp_path / "store", days(1))
+    event_file = next(query.paths.events_parquet_dir.rglob("*.parquet"))
+    content = event_file.read_bytes()
+    for target in (event_file, event_file.with_name("x.parquet"), query.paths.manifests_dir / "x.csv"):
+        with pytest.raises(VectraError, match="is the store's own; choose another folder"):
+            query.export(target, overwrite=True)
+
+    assert event_file.read_bytes() == content
+
+
 def test_a_summary_is_in_its_own_order_on_each_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Games of a day come by their start, also when each is read on its own."""
     monkeypatch.setattr(game_reader, "BLOCK_ROWS", 1)

@@ -74,7 +74,7 @@ WAYS: dict[str, dict[str, float]] = {
     "as it is": {},
     "a game at a time": {"BLOCK_ROWS": 1},
     "by bytes": {"_BLOCK_BYTES": 100},
-    "slice by slice": {"_SMALL_FILE_ROWS": 0, "_WHOLE_FILE_ROWS": 0},
+    "slice by slice": {"_SMALL_FILE_ROWS": 0, "_WHOLE_FILE_CELLS": 0},
     "whole files, few games at a time": {"_WORTHWHILE_SHARE": 0, "BLOCK_ROWS": 40},
     "some whole, some sliced": {"_SMALL_FILE_ROWS": 0, "_WORTHWHILE_SHARE": 0.3, "BLOCK_ROWS": 60},
 }

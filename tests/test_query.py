@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from polars.testing import assert_frame_equal
 from tests.builders import START, episode, rows, store_with, tick_event, write
 from vectra_analytics import (
     CorruptStore,
+    Direction,
+    DocType,
     EventEnvelope,
     EventSource,
     EventStorePaths,
@@ -453,3 +456,60 @@ def test_a_store_that_is_written_is_read_at_its_newest_version(tmp_path: Path) -
             writer.flush()
             assert query.count_events() == tick + 1
             assert rows(query, "SELECT max(tick) FROM ticks") == [(tick,)]
+
+
+def test_the_difference_of_two_times_is_a_duration(query: EventStoreQuery) -> None:
+    """What SQL says of spans of time comes as Polars has it."""
+    found = query.query("SELECT game_id, ended_at - started_at AS lasted, NULL::INTERVAL AS none FROM games ORDER BY 1")
+
+    assert found["lasted"].to_list()[0] == timedelta(seconds=2.25)
+    assert found["none"].dtype == pl.Duration("us")
+
+
+def test_a_store_may_be_named_by_its_folder(query: EventStoreQuery) -> None:
+    """Where a store is wanted its folder's name will do."""
+    folder = query.paths.data_dir
+    assert EventStoreQuery(folder).count_events() == EventStoreQuery(str(folder)).count_events() == 22
+    with ParquetWriter(str(folder)) as writer:
+        assert writer.buffer_count == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"), [(["tick", "tick"], "'tick' is wanted twice"), ([], "no columns are wanted")]
+)
+def test_columns_are_wanted_once_and_some(query: EventStoreQuery, columns: list[str], message: str) -> None:
+    """No frame without columns, and none with a column under another name."""
+    for ask in (query.features, lambda columns: query.iter_episodes(columns=columns)):
+        with pytest.raises(VectraError, match=message):
+            ask(columns=columns)
+    assert query.features(columns=(name for name in ("tick", "price"))).columns == ["tick", "price"]  # type: ignore[arg-type]
+    with pytest.raises(VectraError, match="the name of a view"):
+        query.iter_episodes("tick_features")
+
+
+def test_an_update_that_names_a_tick_twice_harms_no_other(tmp_path: Path) -> None:
+    """Of such an update its own price counts; a tick as large as can be is no obstacle either."""
+    raw = '{"event":"gameStateUpdate","data":{"partialPrices":{"values":{"1":1.0,"1":2.0}}}}'
+    odd = EventEnvelope(
+        ts=START,
+        source=EventSource.PUBLIC_WS,
+        doc_type=DocType.WS_EVENT,
+        session_id="w",
+        seq=1,
+        direction=Direction.RECEIVED,
+        raw_json=raw,
+        game_id="odd",
+        event_name="gameStateUpdate",
+        tick=3,
+        price=1.5,
+    )
+    query = EventStoreQuery(write(tmp_path, [odd, *episode(1, 2), tick_event(2**63 - 1, 1.0, "far", "s3", ts=START)]))
+
+    assert query.features("ticks", columns=["game_id", "tick"]).rows() == [
+        ("far", 2**63 - 1),
+        ("g1", 0),
+        ("g1", 1),
+        ("odd", 3),
+    ]
+    assert query.games().height == 3
+    assert query.features().height == 4

@@ -126,3 +126,29 @@ def test_a_reduction_never_loses_an_extreme(query: EventStoreQuery, prices: list
     assert {0, len(prices) - 1} <= found.keys()
     assert {min(prices), max(prices)} <= set(found.values())
     assert len(found) <= 4 * n_buckets
+
+
+def test_no_number_hides_a_peak(query: EventStoreQuery) -> None:
+    """NaN, which SQL takes for the greatest number, does not stand in the place of the highest price."""
+    sql = (
+        "SELECT i AS tick, CASE i WHEN 51 THEN 'NaN'::DOUBLE WHEN 50 THEN 100 ELSE 1 END AS price FROM range(100) t(i)"
+    )
+
+    assert 100 in query.reduced(sql, n_buckets=2)["price"].to_list()
+
+
+def test_columns_may_have_any_name(query: EventStoreQuery) -> None:
+    """High and low are names that candles have; what the reduction needs for itself does not show."""
+    sql = "SELECT tick, price, price AS low, price AS high, 1 AS at_x, 2 AS of_series, 3 AS x FROM ticks"
+
+    reduced = query.reduced(sql, y=["low", "high"], n_buckets=10)
+
+    assert reduced.columns == ["tick", "price", "low", "high", "at_x", "of_series", "x"]
+
+
+def test_only_numbers_are_drawn(query: EventStoreQuery) -> None:
+    """A text on an axis is told in one line."""
+    with pytest.raises(VectraError, match=r"game_id is VARCHAR; what is drawn must be numbers, or times"):
+        query.reduced("SELECT * FROM ticks", x="game_id")
+    with pytest.raises(VectraError, match=r"source is VARCHAR; what is drawn must be numbers$"):
+        query.reduced("SELECT * FROM ticks", y="source")

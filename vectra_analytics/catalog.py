@@ -207,6 +207,16 @@ class Catalog:
                     self._run("ROLLBACK")
             raise
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is asked inside is answered as of one moment."""
+        self._run("BEGIN")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self._run("COMMIT")
+
     # What a reader asks
 
     def version(self) -> int:
@@ -293,8 +303,7 @@ class Catalog:
     def add_version(self, commit_id: str) -> int:
         """Open the next store version."""
         version = self.version() + 1
-        committed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._run("INSERT INTO versions VALUES (?, ?, ?)", (version, committed_at, commit_id))
+        self._run("INSERT INTO versions VALUES (?, ?, ?)", (version, _now(), commit_id))
         return version
 
     def may_have(self, commit_id: str) -> bool:
@@ -340,6 +349,10 @@ class Catalog:
         name = path.relative_to(self.paths.events_parquet_dir).as_posix()
         return self._run("SELECT 1 FROM files WHERE path = ?", (name,)).fetchone() is not None
 
+    def has_commit(self, commit_id: str) -> bool:
+        """Whether a version came of this commit, or was taken by this compaction."""
+        return self._run("SELECT 1 FROM versions WHERE commit_id = ?", (commit_id,)).fetchone() is not None
+
     def sessions_in(self, files: Sequence[LiveFile]) -> list[tuple[str, int, int]]:
         """The (session_id, lowest, highest seq) in these files together."""
         return self._run(
@@ -359,6 +372,8 @@ class Catalog:
         self._run(
             "UPDATE files SET removed = ? WHERE file_id IN (SELECT value FROM json_each(?))", (version, _ids(files))
         )
+        # The grace period begins now, not when the version was taken: between lies the rewriting.
+        self._run("UPDATE versions SET committed_at = ? WHERE version = ?", (_now(), version))
         return True
 
     def retire(self, before: str) -> list[Path]:
@@ -413,6 +428,10 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _ids(files: Sequence[LiveFile]) -> str:

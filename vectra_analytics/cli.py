@@ -1,6 +1,7 @@
 """`vectra`: the package at the command line. Thin: it parses, calls and prints."""
 
 import contextlib
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: no complaint about that either
         sys.exit(0)
-    except (VectraError, duckdb.Error, OSError) as error:
+    except (VectraError, duckdb.Error, pl.exceptions.PolarsError, sqlite3.Error, OSError) as error:
         _fail(str(error))
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -62,6 +63,17 @@ def _fail(message: str) -> NoReturn:
 def _vectra(ctx: click.Context, data_dir: Path | None) -> None:
     """Record crash games, ask questions of them, export their features."""
     ctx.obj = EventStorePaths(data_dir)
+
+
+def _query(paths: EventStorePaths) -> EventStoreQuery:
+    """A query on the store; a folder that is none, or not there, was named by mistake."""
+    folder = paths.data_dir
+    if not paths.catalog_file.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise VectraError(
+            f"there is no store at {folder}; name one with --data-dir or $RUGS_DATA_DIR, "
+            "or make one with `vectra import`"
+        )
+    return EventStoreQuery(paths)
 
 
 def _data_dir_too(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,8 +133,9 @@ def _import(paths: EventStorePaths, sources: tuple[str, ...], timezone: str | No
 
 def describe_import(report: ImportReport) -> str:
     """The report as a person reads it."""
+    files = f"{report.n_files:,} {'file' if report.n_files == 1 else 'files'}"
     lines = [
-        f"{report.n_files:,} files, {report.lines_read:,} lines: {report.lines_stored:,} stored, "
+        f"{files}, {report.lines_read:,} lines: {report.lines_stored:,} stored, "
         f"{report.lines_duplicate:,} stored before, {report.lines_not_events:,} blank or comment, "
         f"{len(report.rejected):,} rejected",
         f"{report.events_stored:,} new events, {report.records_rescued:,} of them rescued from torn lines",
@@ -145,7 +158,7 @@ def describe_import(report: ImportReport) -> str:
 @click.pass_obj
 def _info(paths: EventStorePaths, as_json: bool) -> None:
     """Say what the store holds."""
-    info = EventStoreQuery(paths).info()
+    info = _query(paths).info()
     if as_json:
         _print_json(info.to_dict())
     else:
@@ -159,7 +172,7 @@ def _info(paths: EventStorePaths, as_json: bool) -> None:
 @click.pass_obj
 def _games(paths: EventStorePaths, limit: int, as_json: bool) -> None:
     """List the games, in the order they were played."""
-    games = EventStoreQuery(paths).games()
+    games = _query(paths).games()
     if as_json:
         _print_rows(games)
         return
@@ -207,7 +220,7 @@ def _features(
         return
     if game_id is None:
         raise click.UsageError("Name a game (`vectra games` lists them), or give --list or --describe.")
-    query = EventStoreQuery(paths)
+    query = _query(paths)
     rows = query.features(view, games=[game_id])
     if as_json:
         _print_rows(rows)
@@ -237,7 +250,7 @@ def _describe_view(name: str, as_json: bool) -> None:
 @click.pass_obj
 def _sql(paths: EventStorePaths, statement: str, limit: int, as_json: bool) -> None:
     """Answer one SQL STATEMENT that only reads; it may name events, ticks, games and every view."""
-    answer = EventStoreQuery(paths).query(statement)
+    answer = _query(paths).query(statement)
     if as_json:
         _print_rows(answer)
         return
@@ -276,10 +289,18 @@ def _export(
     PATH ends in .csv, .csv.gz or .parquet; without a suffix it is a folder of Parquet files by date, and a later
     export with --overwrite computes only the days that changed.
     """
-    done = EventStoreQuery(paths).export(
-        path, view, games or None, columns.split(",") if columns else None, split, overwrite
-    )
-    parts = orjson.loads(done.meta_path.read_bytes())["split"]["parts"] if split else {}
+    query = _query(paths)
+    known = set(query.list_games()) if games else set()
+    unknown = [game_id for game_id in games if game_id not in known]
+    if unknown:
+        raise VectraError(
+            f"no game {unknown[0]!r} in {paths.data_dir}; `vectra games` lists those that there are, "
+            "and --game may be given again for another one"
+        )
+    names = [name.strip() for name in columns.split(",")] if columns else None
+    done = query.export(path, view, games or None, names, split, overwrite)
+    about_split = orjson.loads(done.meta_path.read_bytes())["split"] if split else {}
+    parts = about_split.get("parts", {})
     if as_json:
         _print_json(
             {
@@ -298,6 +319,9 @@ def _export(
         n_kept = done.n_files - done.n_computed
         kept = f"; {n_kept:,} had not changed" if n_kept else ""
         click.echo(f"{done.n_computed:,} {'file' if done.n_computed == 1 else 'files'} computed{kept}")
+    if about_split.get("cuts"):
+        cuts = about_split["cuts"]
+        click.echo(f"validation from {cuts['validation_from']}, test from {cuts['test_from']}: updates keep these days")
     for part, about in parts.items():
         click.echo(f"  {part:<10} {about['n_games']:>7,} games {about['n_rows']:>11,} rows")
     click.echo(f"provenance in {done.meta_path}")

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import CorruptStore
+from vectra_analytics.forks import check_polars
 from vectra_analytics.parquet import write_atomically
 from vectra_analytics.rejects import Reject, keep_rejects
 from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
@@ -279,6 +280,7 @@ def _frame(rows: pa.Table) -> pl.DataFrame:
 
 def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit, why: str) -> None:
     """Sort ``rows``, whose identities are all in ``kept``, into duplicates and conflicts."""
+    check_polars()
     content = [name for name in BATCH_SCHEMA.names if name not in _IDENTITY]
     again = _frame(_take(batch, rows)).with_columns(_row=pl.Series(rows, dtype=pl.Int64))
     paired = again.join(kept, on=_IDENTITY, how="left", suffix="_kept", maintain_order="left")

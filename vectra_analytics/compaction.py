@@ -1,6 +1,8 @@
 """compact: the many files of a closed day become one sorted file a partition, and no row changes."""
 
 import contextlib
+import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,10 +15,12 @@ import duckdb
 import orjson
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
+from vectra_analytics.forks import check_polars
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, write_atomically
 from vectra_analytics.paths import EventStorePaths
@@ -49,7 +53,7 @@ class CompactionReport:
 
 
 def compact(
-    store: EventStorePaths | str | Path | None = None,
+    store: EventStorePaths | str | os.PathLike[str] | None = None,
     *,
     now: datetime | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -74,30 +78,36 @@ def compact(
     CorruptStore
         Where a file cannot be read, or the new file would not hold the very same rows; the old ones stay live.
     VectraError
-        Where there is no store, or no room for the new file.
+        Where there is no store, no room for the new file, or the store cannot be written.
     """
-    paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
+    check_polars()
+    paths = EventStorePaths.of(store)
     time_now = datetime.now(UTC) if now is None else now
+    if time_now.tzinfo is None:
+        raise VectraError(f"now is {time_now}, a time without a zone; give it in UTC")
     report = CompactionReport()
     with Catalog(paths) as catalog:
-        todo = _partitions(catalog, time_now)
-        total = sum(file.n_bytes for files in todo for file in files)
-        done = 0
-        for files in todo:
-            try:
+        place: Path = paths.data_dir
+        try:
+            todo = _partitions(catalog, time_now)
+            total = sum(file.n_bytes for files in todo for file in files)
+            done = 0
+            for files in todo:
+                place = files[0].path.parent
                 _compact_partition(catalog, files, report)
-            except (OSError, duckdb.Error) as error:
-                reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-                raise VectraError(
-                    f"cannot compact {files[0].path.parent}: {reason}; its files stay as they were, and the same "
-                    "call goes on from there"
-                ) from error
-            done += sum(file.n_bytes for file in files)
-            if progress is not None:
-                progress(done, total)
-        report.files_deleted = _delete_superseded(catalog, time_now - GRACE)
-        if report.n_partitions or report.files_deleted:
+                done += sum(file.n_bytes for file in files)
+                if progress is not None:
+                    progress(done, total)
+            place = paths.events_parquet_dir
+            report.files_deleted = _delete_superseded(catalog, time_now - GRACE)
+            _sweep(catalog, time_now - GRACE)
+            place = paths.manifests_dir
             catalog.back_up()
+        except (OSError, duckdb.Error, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+            raise VectraError(
+                f"cannot compact {place}: {reason}; its files stay as they were, and the same call goes on from there"
+            ) from error
     return report
 
 
@@ -226,6 +236,30 @@ def _fingerprint(data_dir: Path, files: list[LiveFile]) -> tuple[Any, ...]:
         )
         (found,) = relations.relation(sql).fetchall()
     return tuple(found)
+
+
+def _sweep(catalog: Catalog, before: datetime) -> None:
+    """Delete what killed processes have left: unfinished files, and new files of compactions that were not exchanged.
+
+    A file of a commit that no version knows stays: if the catalog is older than the files, it is needed to repair it.
+    """
+    for file in catalog.paths.events_parquet_dir.glob("doc_type=*/date=*/*"):
+        if file.stat().st_mtime >= before.timestamp():
+            continue
+        is_unfinished = file.name.startswith(".") and file.suffix == ".part"
+        if is_unfinished or (
+            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_ours(catalog, file)
+        ):
+            file.unlink(missing_ok=True)
+
+
+def _is_ours(catalog: Catalog, file: Path) -> bool:
+    """Whether a compaction that the catalog knows of wrote the file."""
+    try:
+        commit_id = (pq.read_metadata(file).metadata or {}).get(b"vectra.commit_id", b"").decode()
+    except (OSError, pa.ArrowException):
+        return False
+    return catalog.has_commit(commit_id)
 
 
 def _delete_superseded(catalog: Catalog, before: datetime) -> int:

@@ -171,7 +171,8 @@ class Relations:
     def explained(self) -> Iterator[None]:
         """Turn DuckDB's errors about files and names into ours."""
         try:
-            yield
+            with interrupts():
+                yield
         except duckdb.PermissionException as error:
             raise NotReadOnly(f"the statement reaches outside the store: {_first_line(error)}") from error
         except duckdb.CatalogException as error:
@@ -195,6 +196,17 @@ class Relations:
                 if problem:
                     raise CorruptStore(problem) from error
             raise
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Let Ctrl-C and a notebook's stop button be what they are, though DuckDB makes errors of its own of them."""
+    try:
+        yield
+    except (RuntimeError, duckdb.Error) as error:
+        if "Query interrupted" in str(error) or "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def names() -> list[str]:

@@ -36,15 +36,29 @@ NO_EVENTS = pl.DataFrame(
 
 BLOCK_ROWS = 250_000  # of games that are read together; some 100 MB with all columns
 _BLOCK_BYTES = 16 << 20  # on the disk; JSON is ten times that in memory
-_WHOLE_FILE_ROWS = 400_000  # larger files are read slice by slice
+_WHOLE_FILE_CELLS = 40_000_000  # rows times columns; larger files are read slice by slice
+_WHOLE_FILE_BYTES = 64 << 20
 _SMALL_FILE_ROWS = 1 << 14
 _WORTHWHILE_SHARE = 1 / 16
 
 
 def _read(slices: Sequence[GameRows], columns: Sequence[str]) -> pl.DataFrame:
     """All rows of these slices, in their order."""
-    lazy = (_lazy([rows.file], columns).slice(rows.first_row, rows.n_rows) for rows in slices)
+    joined = _joined(slices)
+    lazy = (_lazy([rows.file], columns).slice(rows.first_row, rows.n_rows) for rows in joined)
     return _collected(lazy, slices)
+
+
+def _joined(slices: Sequence[GameRows]) -> list[GameRows]:
+    """The same rows in as few slices as can be: one takes the row groups that it touches to be unpacked."""
+    found: list[GameRows] = []
+    for rows in slices:
+        last = found[-1] if found else None
+        if last is not None and last.file is rows.file and last.first_row + last.n_rows == rows.first_row:
+            found[-1] = GameRows("", last.file, last.first_row, last.n_rows + rows.n_rows)
+        else:
+            found.append(rows)
+    return found
 
 
 def _read_whole(files: Sequence[LiveFile], columns: Sequence[str]) -> pl.DataFrame:
@@ -208,7 +222,13 @@ class GameReader:
         slices = [rows for game_id in block for rows in self._of_game[game_id]]
         slices.sort(key=lambda rows: (rows.file.file_id, rows.first_row))
         of_file = [list(some) for _, some in groupby(slices, lambda rows: rows.file.file_id)]
-        self._hold([some[0].file for some in of_file if some[0].file.file_id in self._held or _is_read_whole(some)])
+        self._hold(
+            [
+                some[0].file
+                for some in of_file
+                if some[0].file.file_id in self._held or _is_read_whole(some, len(self._read_columns))
+            ]
+        )
         found: _Block = {game_id: [] for game_id in block}
         for some in of_file:
             held = self._held.get(some[0].file.file_id)
@@ -232,11 +252,12 @@ class GameReader:
                 first_row += file.n_rows
 
 
-def _is_read_whole(slices: list[GameRows]) -> bool:
+def _is_read_whole(slices: list[GameRows], n_columns: int) -> bool:
     """Whether reading all of a file is less work than reading these slices of it."""
     file = slices[0].file
     share = sum(rows.n_rows for rows in slices) / file.n_rows
-    return file.n_rows <= _SMALL_FILE_ROWS or (file.n_rows <= _WHOLE_FILE_ROWS and share >= _WORTHWHILE_SHARE)
+    fits = file.n_rows * n_columns <= _WHOLE_FILE_CELLS and file.n_bytes <= _WHOLE_FILE_BYTES
+    return file.n_rows <= _SMALL_FILE_ROWS or (fits and share >= _WORTHWHILE_SHARE)
 
 
 def _gathered(pieces: list[_Piece]) -> pl.DataFrame:

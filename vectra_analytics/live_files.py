@@ -34,7 +34,8 @@ class LiveFile:
                 ending = content.read()
         except FileNotFoundError:
             return (
-                f"the live file {what} is missing; put it back from a copy, or import its recordings into a new store"
+                f"the live file {what} is missing; if this reading began before a compaction of more than 24 hours "
+                "ago, begin it anew, else put the file back from a copy, or import its recordings into a new store"
             )
         except OSError as error:
             return f"the live file {what} cannot be read: {error.strerror}"

@@ -27,6 +27,11 @@ class EventStorePaths:
             return
         raise VectraError(f"the name {str(data_dir)!a} holds a NUL character; no folder can be named so")
 
+    @classmethod
+    def of(cls, store: "EventStorePaths | str | os.PathLike[str] | None") -> "EventStorePaths":
+        """The paths of a store that is given as such or by its folder; None is the default one."""
+        return store if isinstance(store, cls) else cls(store)  # type: ignore[arg-type]
+
     @property
     def data_dir(self) -> Path:
         """The store's root."""

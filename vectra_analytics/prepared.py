@@ -11,7 +11,7 @@ from functools import cache, partial
 import duckdb
 import polars as pl
 
-from vectra_analytics.engine import locked_instance, quote_identifier, select_from
+from vectra_analytics.engine import interrupts, locked_instance, quote_identifier, select_from
 from vectra_analytics.features import building_order, view_version
 from vectra_analytics.game_reader import NO_EVENTS
 from vectra_analytics.schema import EVENT_COLUMNS
@@ -59,7 +59,8 @@ class _Plan:
     def run(self, events: pl.DataFrame) -> pl.DataFrame:
         self._rows.events = events
         try:
-            rows: pl.DataFrame = self._cursor.sql("EXECUTE chosen").pl()
+            with interrupts():
+                rows: pl.DataFrame = self._cursor.sql("EXECUTE chosen").pl()
             return rows
         finally:
             self._rows.clear()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ import pyarrow as pa
 from vectra_analytics.catalog import Catalog, NoCatalog
 from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
 from vectra_analytics.errors import VectraError
-from vectra_analytics.features import view_named
+from vectra_analytics.features import catalogue, view_named
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from vectra_analytics.exports import Export
 
 T = TypeVar("T")
+
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|\"NULL\"").fullmatch
+_OR_TIMES = {False: "", True: ", or times (TIMESTAMP, DATE)"}
 
 
 class EventStoreQuery:
@@ -57,8 +61,10 @@ class EventStoreQuery:
     5.0
     """
 
-    def __init__(self, paths: EventStorePaths | None = None, version: int | None = None) -> None:
-        self._paths = paths if paths is not None else EventStorePaths()
+    def __init__(
+        self, paths: EventStorePaths | str | os.PathLike[str] | None = None, version: int | None = None
+    ) -> None:
+        self._paths = EventStorePaths.of(paths)
         self._pinned = version
         if version is not None:
             with Catalog(self._paths) as catalog:
@@ -116,8 +122,8 @@ class EventStoreQuery:
         by
             A column that tells series apart, ``game_id`` say; each is reduced by itself.
         n_buckets
-            Buckets of equal width along x: some 1,000, the pixels across a plot. Answers of no more rows than
-            buckets come whole.
+            Buckets of equal width along x: some 1,000, the pixels across a plot. Rows without a place on x are
+            left out; where several have the same, all of them are kept or none.
         """
         if n_buckets < 1:
             raise VectraError(f"n_buckets is {n_buckets}; it must be 1 or more")
@@ -131,6 +137,9 @@ class EventStoreQuery:
                 if name not in types:
                     raise VectraError(f"the answer has no column {name!r}; it has {', '.join(types)}")
             is_time = str(types[x]).startswith(("TIMESTAMP", "DATE"))
+            for name in [*ys, *([] if is_time else [x])]:
+                if not _NUMBER(str(types[name])):
+                    raise VectraError(f"{name} is {types[name]}; what is drawn must be numbers{_OR_TIMES[name == x]}")
             text = statement_text(sql)
             return _frame(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
 
@@ -139,6 +148,7 @@ class EventStoreQuery:
 
         The frame keeps the version it began with.
         """
+        check_polars()
         relations = self._relations()  # the frame keeps its cursor, which ends with it
         with relations.explained():
             lazy: pl.LazyFrame = self._select(relations, view).pl(lazy=True)
@@ -186,6 +196,8 @@ class EventStoreQuery:
         -----
         All is read from the version at the time of the call; a few hundred games are in memory at a time.
         """
+        if player_id in catalogue():
+            raise VectraError(f"player_id is {player_id!r}, the name of a view; give it as view={player_id!r}")
         source = "events" if view is None else view
         wanted = wanted_columns(source, columns)
         games, lying = self._in_order(self.version, player_id, min_ticks, limit, shuffle)
@@ -308,9 +320,13 @@ class EventStoreQuery:
         """
         from vectra_analytics.exports import ViewRows, check_export, export  # here: most queries export nothing
 
+        check_polars()
         target = Path(path).expanduser().absolute()
+        for folder in (self._paths.events_parquet_dir, self._paths.manifests_dir):
+            if target.resolve().is_relative_to(folder.resolve()):
+                raise VectraError(f"cannot export to {target}: {folder} is the store's own; choose another folder")
         wanted = wanted_columns(view, columns)
-        check_export(target, wanted, split)
+        check_export(target, split)
         named = _ids(games)
         chosen = None if named is None else sorted(named)
         version = self.version
@@ -367,13 +383,22 @@ class EventStoreQuery:
             return without
 
     def _files(self, version: int | None = None) -> list[LiveFile]:
-        return self._ask_catalog(lambda catalog: catalog.live_files(self._readable(catalog, version)), [])
+        def ask(catalog: Catalog) -> list[LiveFile]:
+            with catalog.reading():
+                return catalog.live_files(self._readable(catalog, version))
+
+        return self._ask_catalog(ask, [])
 
     def _game_rows(self, version: int | None, game_ids: Sequence[str] | None) -> list[GameRows]:
         """Where the events of these games, or of all, lie."""
         if game_ids is not None:  # no stored name holds a NUL, and SQLite would end the text there
             game_ids = [game_id for game_id in game_ids if "\0" not in game_id]
-        return self._ask_catalog(lambda catalog: catalog.game_rows(self._readable(catalog, version), game_ids), [])
+
+        def ask(catalog: Catalog) -> list[GameRows]:
+            with catalog.reading():
+                return catalog.game_rows(self._readable(catalog, version), game_ids)
+
+        return self._ask_catalog(ask, [])
 
     def _readable(self, catalog: Catalog, version: int | None) -> int:
         if self._pinned is not None:
@@ -432,7 +457,12 @@ def _check_limit(limit: int | None) -> None:
 def _frame(answer: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     if len(answer.columns) > 1:  # a single column needs no threads
         check_polars()
-    return in_utc(answer.pl())
+    spans = [name for name, kind in zip(answer.columns, answer.types, strict=True) if str(kind) == "INTERVAL"]
+    if not spans:
+        return in_utc(answer.pl())
+    # Polars knows no span of months: what DuckDB gives for the difference of two times is one of microseconds.
+    as_numbers = ", ".join(f"epoch_us({quote_identifier(name)}) AS {quote_identifier(name)}" for name in spans)
+    return in_utc(answer.project(f"* REPLACE ({as_numbers})").pl()).with_columns(pl.col(spans).cast(pl.Duration("us")))
 
 
 def _arrow_in_utc(table: pa.Table) -> pa.Table:

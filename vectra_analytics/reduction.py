@@ -20,26 +20,28 @@ def m4_sql(answer: str, x: str, ys: Sequence[str], n_buckets: int, by: str | Non
     ys
         Its columns drawn over x. A row that is lowest or highest in one of them is kept.
     n_buckets
-        How many buckets: pixels across, say. At most 2 + 2 len(ys) rows are kept of each.
+        How many buckets: pixels across, say. Rows of at most 2 + 2 len(ys) places on x are kept of each.
     by
         A column that tells series apart; each has its own buckets.
     """
     place = f"epoch_us({quote_identifier(x)})" if is_time else quote_identifier(x)
     series = "NULL" if by is None else quote_identifier(by)
-    extremes = "".join(f", arg_min(m4_x, {quote_identifier(y)}), arg_max(m4_x, {quote_identifier(y)})" for y in ys)
+    lines = [(quote_identifier(y), f"FILTER (WHERE NOT isnan({quote_identifier(y)}::DOUBLE))") for y in ys]
+    extremes = "".join(f", arg_min(m4_x, {y}) {is_number}, arg_max(m4_x, {y}) {is_number}" for y, is_number in lines)
+    bucket = f"floor((m4_x::DOUBLE - m4_low) * {n_buckets} / nullif(m4_high::DOUBLE - m4_low, 0))"
     return f"""
-        WITH answer AS MATERIALIZED ({answer}
+        WITH m4_answer AS MATERIALIZED ({answer}
         ),
-        placed AS (SELECT *, {place} AS m4_x, {series} AS m4_series FROM answer WHERE {place} IS NOT NULL),
-        spans AS (SELECT m4_series AS of_series, min(m4_x) AS low, max(m4_x) AS high FROM placed GROUP BY of_series),
-        kept AS (
-            SELECT DISTINCT of_series, unnest([min(m4_x), max(m4_x){extremes}]) AS at_x
-            FROM placed INNER JOIN spans ON m4_series IS NOT DISTINCT FROM of_series
-            GROUP BY
-                of_series,
-                least(floor((m4_x - low)::DOUBLE * {n_buckets} / nullif(high - low, 0)), {n_buckets - 1})
+        m4_placed AS (SELECT *, {place} AS m4_x, {series} AS m4_series FROM m4_answer WHERE {place} IS NOT NULL),
+        m4_spans AS (
+            SELECT m4_series AS m4_of, min(m4_x) AS m4_low, max(m4_x) AS m4_high FROM m4_placed GROUP BY m4_of
+        ),
+        m4_kept AS (
+            SELECT DISTINCT m4_of, unnest([min(m4_x), max(m4_x){extremes}]) AS m4_at
+            FROM m4_placed INNER JOIN m4_spans ON m4_series IS NOT DISTINCT FROM m4_of
+            GROUP BY m4_of, least({bucket}, {n_buckets - 1})
         )
-        SELECT placed.* EXCLUDE (m4_x, m4_series)
-        FROM placed SEMI JOIN kept ON m4_x = at_x AND m4_series IS NOT DISTINCT FROM of_series
+        SELECT m4_placed.* EXCLUDE (m4_x, m4_series)
+        FROM m4_placed SEMI JOIN m4_kept ON m4_x = m4_at AND m4_series IS NOT DISTINCT FROM m4_of
         ORDER BY m4_series, m4_x
     """

@@ -34,10 +34,15 @@ def wanted_columns(source: str, columns: Sequence[str] | None) -> list[str]:
         return list(known)
     if isinstance(columns, str):
         raise VectraError(f"columns is the text {columns!r}; give a list of names")
-    for name in columns:
+    wanted = list(columns)
+    for name in wanted:
         if name not in known:
             raise VectraError(f"{source} has no column {name!r}; it has {', '.join(known)}")
-    return list(columns)
+        if wanted.count(name) > 1:
+            raise VectraError(f"the column {name!r} is wanted twice, and a frame or a file has each once")
+    if not wanted:
+        raise VectraError("no columns are wanted; name them, or leave columns out for all")
+    return wanted
 
 
 def of_kind(lying: Sequence[GameRows], source: str) -> list[GameRows]:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
     """
     # A rename is atomic only within one file system, so the unfinished file is a neighbour. Other tools'
     # **/*.parquet scans also take hidden files: hence ".part" at the end.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     file: HashingFile | None = None
     try:
         with unfinished.open("wb") as sink:

@@ -44,7 +44,9 @@ class ParquetWriter:
     :class:`~vectra_analytics.errors.CommitFailed`.
     """
 
-    def __init__(self, paths: EventStorePaths, buffer_size: int = 100, flush_interval: float = 5.0) -> None:
+    def __init__(
+        self, paths: EventStorePaths | str | os.PathLike[str], buffer_size: int = 100, flush_interval: float = 5.0
+    ) -> None:
         if buffer_size < 1:
             raise ValueError(f"buffer_size is {buffer_size}; it must be at least 1")
         if not flush_interval > 0:
@@ -52,7 +54,7 @@ class ParquetWriter:
         self._buffer_size = buffer_size
         self._flush_interval = flush_interval
         self._capacity = max(_LEAST_QUEUE, _QUEUE_BUFFERS * buffer_size)
-        self._catalog = Catalog(paths, create=True)
+        self._catalog = Catalog(EventStorePaths.of(paths), create=True)
 
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # the committing thread waits here

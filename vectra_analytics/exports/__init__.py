@@ -1,6 +1,6 @@
 """Exports: the rows of a view as a file, or as a folder of files, whole or not at all, with their provenance beside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,10 @@ class Export:
     n_computed: int = 1  # how many of them this export wrote; the others were there and would be the same
 
 
-def check_export(path: Path, columns: Sequence[str], split: str | None) -> None:
+def check_export(path: Path, split: str | None) -> None:
     """Raise where an export could not be asked for so, before any work is done for it."""
     check_split(split)
     targets.check_name(path)
-    if not columns:
-        raise VectraError("no columns are wanted, and a file has some; name them, or leave columns out for all")
-    twice = next((name for name in columns if list(columns).count(name) > 1), None)
-    if twice is not None:
-        raise VectraError(f"the column {twice!r} is wanted twice, and a file has each once")
 
 
 def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: bool = False) -> Export:
@@ -46,6 +41,8 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
     try:
         with targets.workplace(path) as new:
             before = targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
+            if before is not None:
+                _check_split_stays(path, split, before)
             done, meta = _folder(path, new, rows, split, before) if is_folder else _file(path, new, rows)
             # Making it may have taken long; what somebody put there meanwhile stays, too.
             targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
@@ -53,6 +50,16 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
             return done
     except OSError as error:
         raise VectraError(f"cannot export to {path}: {error.strerror or error}") from error
+
+
+def _check_split_stays(path: Path, split: str | None, before: Mapping[str, Any]) -> None:
+    said = before.get("split")
+    was = said.get("by") if isinstance(said, dict) else None
+    if was not in (None, split):
+        raise VectraError(
+            f"cannot update {path}: its games are split by {was}, which would be lost; ask for split {was}, "
+            "delete the folder, or choose another name"
+        )
 
 
 def _file(path: Path, new: Path, rows: ViewRows) -> tuple[Export, Mapping[str, Any]]:

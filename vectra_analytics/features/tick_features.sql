@@ -83,7 +83,7 @@ windows AS (
     SELECT
         *,
         -- A window counts ticks, not rows: it is whole where all its ticks were seen, one after the other.
-        tick - max(CASE WHEN NOT sees_1 THEN tick END) OVER so_far + 1 AS n_prices,
+        tick - (max(CASE WHEN NOT sees_1 THEN tick END) OVER so_far - 1) AS n_prices,
         tick - max(CASE WHEN price_pct_change IS NULL THEN tick END) OVER so_far AS n_returns,
         stddev_samp(price_pct_change) OVER last_5 AS return_volatility_5,
         avg(price_pct_change) OVER last_10 AS return_mean_10,

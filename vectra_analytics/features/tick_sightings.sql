@@ -77,7 +77,8 @@ partial_prices AS (
         ts,
         session_id,
         seq,
-        unnest(map_entries(CAST(prices_by_tick AS MAP(VARCHAR, VARCHAR)))) AS entry
+        -- A map that names a tick twice says nothing of it, and is no map.
+        unnest(map_entries(TRY_CAST(prices_by_tick AS MAP(VARCHAR, VARCHAR)))) AS entry
     FROM payloads
     WHERE json_type(prices_by_tick) = 'OBJECT'
 ),
@@ -136,7 +137,7 @@ seen AS (
         session_id,
         seq
     FROM partial_prices
-    WHERE regexp_full_match(entry.key, '[0-9]+')
+    WHERE regexp_full_match(entry.key, '0|[1-9][0-9]*')
 )
 
 SELECT *

@@ -79,7 +79,7 @@ def import_recordings(
             raise recordings[-1].refusal()
     if all(recording.why_not for recording in recordings):
         raise recordings[0].refusal()
-    paths = store if isinstance(store, EventStorePaths) else EventStorePaths(store)
+    paths = EventStorePaths.of(store)
     with Catalog(paths, create=True) as catalog:
         try:
             with _without_cycle_search():
