@@ -27,6 +27,7 @@ from vectra_analytics import (
     ParquetWriter,
     UnknownView,
     VectraError,
+    compact,
 )
 from vectra_analytics.features import catalogue
 from vectra_analytics.schema import EVENT_COLUMNS
@@ -393,14 +394,21 @@ def test_a_forked_child_can_ask(query: EventStoreQuery) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_never_waits_for_threads_that_it_does_not_have(query: EventStoreQuery) -> None:
+def test_a_forked_child_never_waits_for_threads_that_it_does_not_have(query: EventStoreQuery, tmp_path: Path) -> None:
     """Where the parent has used Polars, which no fork survives, the child is told so, and Arrow still answers."""
     assert query.get_game_episode("g1").sort("ts", "seq").height == 12
     child = os.fork()
     if child == 0:
         signal.alarm(30)
         try:
-            asks: list[Callable[[], object]] = [lambda: query.get_game_episode("g1"), query.games, query.features]
+            asks: list[Callable[[], object]] = [
+                lambda: query.get_game_episode("g1"),
+                query.games,
+                query.features,
+                lambda: query.scan("ticks"),
+                lambda: query.export(tmp_path / "x.csv"),
+                lambda: compact(query.paths),
+            ]
             for ask in asks:
                 with pytest.raises(VectraError, match=r"forked from one that had used Polars.*query_arrow"):
                     ask()
@@ -503,7 +511,8 @@ def test_an_update_that_names_a_tick_twice_harms_no_other(tmp_path: Path) -> Non
         tick=3,
         price=1.5,
     )
-    query = EventStoreQuery(write(tmp_path, [odd, *episode(1, 2), tick_event(2**63 - 1, 1.0, "far", "s3", ts=START)]))
+    far = EventEnvelope.from_game_tick(2**63 - 1, 1.0, {}, EventSource.REPLAY, "s3", 1, "far", ts=START)
+    query = EventStoreQuery(write(tmp_path, [odd, *episode(1, 2), far]))
 
     assert query.features("ticks", columns=["game_id", "tick"]).rows() == [
         ("far", 2**63 - 1),

@@ -99,8 +99,8 @@ def compact(
                 if progress is not None:
                     progress(done, total)
             place = paths.events_parquet_dir
+            _sweep(catalog, time_now - GRACE)  # as long as the catalog has the versions of what it finds
             report.files_deleted = _delete_superseded(catalog, time_now - GRACE)
-            _sweep(catalog, time_now - GRACE)
             place = paths.manifests_dir
             catalog.back_up()
         except (OSError, duckdb.Error, sqlite3.Error) as error:
