@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterable, Sequence
 
 from vectra_analytics.engine import Relations
-from vectra_analytics.game_reader import BLOCK_ROWS
 from vectra_analytics.live_files import GameRows
 
 # The time of a game's first tick as `ticks` has it, in microseconds: of the sightings of its lowest tick, the best one
@@ -18,6 +17,9 @@ _START = """
         CASE WHEN has_own_time THEN epoch_us(ts) END
     ))[5]
 """
+
+
+_MIXED_ROWS = 250_000  # of days that a shuffle mixes: what an iteration can hold in memory
 
 
 def games_in_order(
@@ -69,7 +71,7 @@ def _shuffled(games: list[str], rows: Iterable[GameRows], generator: random.Rand
     for some in rows:
         date_of[some.game_id] = min(some.file.date, date_of.get(some.game_id, some.file.date))
         rows_of[some.game_id] = rows_of.get(some.game_id, 0) + some.n_rows
-    if is_sample or sum(rows_of[game_id] for game_id in games) <= BLOCK_ROWS:
+    if is_sample or sum(rows_of[game_id] for game_id in games) <= _MIXED_ROWS:
         generator.shuffle(games)
         return games
     of_date: dict[str, list[str]] = {}
@@ -83,7 +85,7 @@ def _shuffled(games: list[str], rows: Iterable[GameRows], generator: random.Rand
     for date in dates:
         mixed += of_date[date]
         n_rows += sum(rows_of[game_id] for game_id in of_date[date])
-        if n_rows >= BLOCK_ROWS or date == dates[-1]:
+        if n_rows >= _MIXED_ROWS or date == dates[-1]:
             generator.shuffle(mixed)
             found += mixed
             mixed, n_rows = [], 0

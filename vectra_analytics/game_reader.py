@@ -34,7 +34,7 @@ NO_EVENTS = pl.DataFrame(
     | {"doc_type": pl.String(), "date": pl.Date()}
 )
 
-BLOCK_ROWS = 250_000  # of games that are read together; some 100 MB with all columns
+BLOCK_ROWS = 125_000  # of games that are read together; some 50 MB with all columns
 _BLOCK_BYTES = 16 << 20  # on the disk; JSON is ten times that in memory
 _WHOLE_FILE_CELLS = 40_000_000  # rows times columns; larger files are read slice by slice
 _WHOLE_FILE_BYTES = 64 << 20
