@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -316,23 +317,22 @@ class Catalog:
 
     def add_file(
         self,
-        row: dict[str, Any],
+        file: LiveFile,
+        version: int,
         games: Iterable[tuple[str, int, int]],
         sessions: Iterable[tuple[str, int, int]],
     ) -> None:
-        """Make a file live.
+        """Make a file live from ``version`` on; its ``file_id`` is the catalog's to give.
 
         Parameters
         ----------
-        row
-            Its row in ``files``.
         games, sessions
             The (game_id, first row, number of rows) and the (session_id, lowest, highest seq) in it.
         """
         file_id = self._run(
             "INSERT INTO files (path, doc_type, date, n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted, added) "
             "VALUES (:path, :doc_type, :date, :n_rows, :n_bytes, :ts_min, :ts_max, :sha256, :is_compacted, :added)",
-            row,
+            {**asdict(file), "path": self._name(file.path), "added": version},
         ).lastrowid
         self._db.executemany(
             "INSERT INTO file_games VALUES (?, ?, ?, ?)", ((game, file_id, first, n) for game, first, n in games)
@@ -346,8 +346,10 @@ class Catalog:
 
     def has_file(self, path: Path) -> bool:
         """Whether the catalog names this event file, live or superseded."""
-        name = path.relative_to(self.paths.events_parquet_dir).as_posix()
-        return self._run("SELECT 1 FROM files WHERE path = ?", (name,)).fetchone() is not None
+        return self._run("SELECT 1 FROM files WHERE path = ?", (self._name(path),)).fetchone() is not None
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.paths.events_parquet_dir).as_posix()
 
     def has_commit(self, commit_id: str) -> bool:
         """Whether a version came of this commit, or was taken by this compaction."""
@@ -391,7 +393,7 @@ class Catalog:
 
     def forget(self, files: Sequence[Path]) -> None:
         """Drop what the catalog has of superseded files that are gone from the disk."""
-        names = json.dumps([file.relative_to(self.paths.events_parquet_dir).as_posix() for file in files])
+        names = json.dumps(list(map(self._name, files)))
         ids = "(SELECT file_id FROM files WHERE path IN (SELECT value FROM json_each(?)) AND removed IS NOT NULL)"
         with self.transaction():
             for table in ("file_games", "file_sessions", "files"):

@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.forks import check_polars
-from vectra_analytics.parquet import write_atomically
+from vectra_analytics.live_files import LiveFile
+from vectra_analytics.parquet import footer_of, write_atomically
 from vectra_analytics.rejects import Reject, keep_rejects
-from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA, SCHEMA_VERSION
+from vectra_analytics.schema import BATCH_SCHEMA, EVENT_SCHEMA
 from vectra_analytics.whole_files import sync_folder
 
 _IDENTITY = ["session_id", "seq"]
@@ -91,13 +92,7 @@ def _store(
     written: list[Path],
 ) -> None:
     partitions = list(_partitions(new))
-    footer = {
-        "schema_version": SCHEMA_VERSION,
-        "commit_id": commit_id,
-        "store_version": str(version),
-        "commit_files": str(len(partitions)),
-        "replaces": "[]",
-    }
+    footer = footer_of(commit_id, version, n_files=len(partitions))
     folders: set[Path] = set()
     for part in partitions:
         folder = catalog.paths.parquet_partition_dir(part.doc_type, part.date)
@@ -115,19 +110,19 @@ def _store(
         with ThreadPoolExecutor(min(_WRITERS, len(partitions))) as pool:
             files = list(pool.map(write_atomically, *arguments))
     for part, file in zip(partitions, files, strict=True):
-        row = {
-            "path": file.path.relative_to(catalog.paths.events_parquet_dir).as_posix(),
-            "doc_type": part.doc_type,
-            "date": part.date,
-            "n_rows": part.rows.num_rows,
-            "n_bytes": file.n_bytes,
-            "ts_min": part.ts_min,
-            "ts_max": part.ts_max,
-            "sha256": file.sha256,
-            "is_compacted": 0,
-            "added": version,
-        }
-        catalog.add_file(row, part.games, part.sessions)
+        live = LiveFile(
+            file_id=-1,
+            path=file.path,
+            doc_type=part.doc_type,
+            date=part.date,
+            n_rows=part.rows.num_rows,
+            n_bytes=file.n_bytes,
+            ts_min=part.ts_min,
+            ts_max=part.ts_max,
+            sha256=file.sha256,
+            is_compacted=0,
+        )
+        catalog.add_file(live, version, part.games, part.sessions)
     for folder in folders:
         sync_folder(folder)
     catalog.durable_folders |= folders

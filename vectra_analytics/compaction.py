@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +21,9 @@ from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.forks import check_polars
 from vectra_analytics.live_files import LiveFile
-from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, write_atomically
+from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, footer_of, write_atomically
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
+from vectra_analytics.schema import EVENT_SCHEMA
 from vectra_analytics.whole_files import sync_folder
 
 GRACE = timedelta(hours=24)
@@ -129,20 +128,13 @@ def _compact_partition(catalog: Catalog, files: list[LiveFile], report: Compacti
     # The version is taken first, since the footer names it; until the exchange it is like the one before.
     with catalog.transaction():
         version = catalog.add_version(commit_id)
-    doc_type, day = files[0].partition
     path = files[0].path.with_name(f"000000_v{version:08d}_{commit_id[:8]}.parquet")
-    footer = {
-        "schema_version": SCHEMA_VERSION,
-        "commit_id": commit_id,
-        "store_version": str(version),
-        "commit_files": "1",
-        "replaces": orjson.dumps([file.path.name for file in files]).decode(),
-    }
+    footer = footer_of(commit_id, version, n_files=1, replaces=[file.path.name for file in files])
     games = _Spans()
     try:
         with Relations(catalog.paths.data_dir, files) as relations, relations.explained():
             names = ", ".join(EVENT_SCHEMA.names)
-            rows = relations.relation(f"{relations.select(doc_type, names)} ORDER BY {_SORT}")
+            rows = relations.relation(f"{relations.select(files[0].doc_type, names)} ORDER BY {_SORT}")
             written = write_atomically(_row_groups(rows.to_arrow_reader(ROW_GROUP_ROWS), games), path, footer)
         sync_folder(path.parent)
         new = _as_live(files, written)
@@ -151,14 +143,10 @@ def _compact_partition(catalog: Catalog, files: list[LiveFile], report: Compacti
                 f"{path} does not hold the rows of the {len(files)} files that it should replace, which stay as they "
                 "were; run the compaction again, and check the disk if this happens twice"
             )
-        about = {name: getattr(new, name) for name in ("n_rows", "n_bytes", "ts_min", "ts_max", "sha256")}
-        about |= {"path": path.relative_to(catalog.paths.events_parquet_dir).as_posix(), "doc_type": doc_type}
         with catalog.transaction():
             if not catalog.supersede(files, version):
                 raise _NotLiveAnyMore
-            catalog.add_file(
-                {**about, "date": day, "is_compacted": 1, "added": version}, games, catalog.sessions_in(files)
-            )
+            catalog.add_file(new, version, games, catalog.sessions_in(files))
     except BaseException as error:
         with contextlib.suppress(Exception):
             if not catalog.has_file(path):

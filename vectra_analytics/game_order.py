@@ -18,7 +18,6 @@ _START = """
     ))[5]
 """
 
-
 _MIXED_ROWS = 250_000  # of days that a shuffle mixes: what an iteration can hold in memory
 
 

@@ -1,13 +1,14 @@
 """One event file: written whole or not at all, with what is needed to know it again in its footer."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vectra_analytics.schema import EVENT_SCHEMA
+from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
 from vectra_analytics.whole_files import whole_file
 
 ROW_GROUP_ROWS = 16_384
@@ -35,6 +36,17 @@ class WrittenFile:
     path: Path
     n_bytes: int
     sha256: str  # of the whole file
+
+
+def footer_of(commit_id: str, version: int, *, n_files: int, replaces: Sequence[str] = ()) -> dict[str, str]:
+    """What a file's footer says of the commit that made it, of which there are ``n_files``."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "commit_id": commit_id,
+        "store_version": str(version),
+        "commit_files": str(n_files),
+        "replaces": json.dumps(list(replaces)),
+    }
 
 
 def write_atomically(rows: Iterable[pa.Table], path: Path, footer: Mapping[str, str]) -> WrittenFile:

@@ -30,7 +30,7 @@ class EventStorePaths:
     @classmethod
     def of(cls, store: "EventStorePaths | str | os.PathLike[str] | None") -> "EventStorePaths":
         """The paths of a store that is given as such or by its folder; None is the default one."""
-        return store if isinstance(store, cls) else cls(store)  # type: ignore[arg-type]
+        return store if isinstance(store, EventStorePaths) else cls(store)
 
     @property
     def data_dir(self) -> Path:

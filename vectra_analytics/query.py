@@ -163,7 +163,7 @@ class EventStoreQuery:
     def get_episodes_batch(self, game_ids: Iterable[str]) -> dict[str, pl.DataFrame]:
         """The events of several games; a game without events is not in the answer."""
         wanted = _ids(game_ids) or []
-        return dict(GameReader(self._game_rows(self._pinned, wanted)).episodes(wanted))
+        return dict(GameReader(self._game_rows(None, wanted)).episodes(wanted))
 
     def iter_episodes(
         self,
@@ -200,7 +200,7 @@ class EventStoreQuery:
             raise VectraError(f"player_id is {player_id!r}, the name of a view; give it as view={player_id!r}")
         source = "events" if view is None else view
         wanted = wanted_columns(source, columns)
-        games, lying = self._in_order(self.version, player_id, min_ticks, limit, shuffle)
+        games, lying = self._in_order(player_id, min_ticks, limit, shuffle)
         if is_of_events(source):
             return (rows for _, rows in GameReader(of_kind(lying, source), wanted).episodes(games))
         blocks = blocks_of(source, lying, games, list(dict.fromkeys(["game_id", *wanted])))
@@ -214,7 +214,7 @@ class EventStoreQuery:
 
     def get_player_games(self, player_id: str, limit: int | None = None) -> pl.DataFrame:
         """All events, everybody's, of the games in which the player took part; ``limit`` counts games."""
-        games, lying = self._in_order(self.version, player_id, limit=limit)
+        games, lying = self._in_order(player_id, limit=limit)
         found = [NO_EVENTS, *(rows for _, rows in GameReader(lying).blocks(games))]
         return pl.concat(found).sort(EPISODE_ORDER)
 
@@ -428,7 +428,6 @@ class EventStoreQuery:
 
     def _in_order(
         self,
-        version: int,
         player_id: str | None = None,
         min_ticks: int | None = None,
         limit: int | None = None,
@@ -436,7 +435,7 @@ class EventStoreQuery:
     ) -> tuple[list[str], list[GameRows]]:
         """Games as :func:`games_in_order`, and where the rows of all games lie."""
         _check_limit(limit)
-        lying = self._game_rows(version, None)
+        lying = self._game_rows(None, None)
         files = list({rows.file.file_id: rows.file for rows in lying}.values())
         with Relations(self._paths.data_dir, files) as relations:
             return games_in_order(relations, lying, player_id, min_ticks, limit, shuffle), lying
