@@ -24,6 +24,9 @@ class Column:
 
     unit: str
     doc: str
+    window: str = "this tick"  # the rows that it is computed from, in words
+    warm_up: int = 0  # the first tick with a value, in a game that was seen from tick 0 without holes
+    null: str = ""  # when it is NULL; empty: never
 
 
 @dataclass(frozen=True, slots=True)
