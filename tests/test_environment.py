@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-STACK = {"duckdb", "pyarrow", "polars", "jupyterlab", "ipywidgets", "plotly", "pytest", "nbval"}
+STACK = {"duckdb", "pyarrow", "polars", "numpy", "jupyterlab", "ipywidgets", "plotly", "pytest", "nbval"}
 
 
 def _bounds(requirements: list[str]) -> dict[str, str]:
@@ -25,7 +25,7 @@ def _pyproject() -> dict[str, str]:
 
 
 def test_conda_and_pip_install_the_same_stack() -> None:
-    """environment.yml names the eight packages of the stack with pyproject's bounds, Python, pip and the package."""
+    """environment.yml names the nine packages of the stack with pyproject's bounds, Python, pip and the package."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *plain, pip = environment["dependencies"]
     listed = _bounds([line for line in pip["pip"] if not line.startswith("-")])

@@ -3,7 +3,7 @@
 -- kind = "feature"
 -- grain = ["game_id", "tick"]
 -- reads = ["ticks"]
--- source = "Sample standard deviation by Welford (1962) and, for 20 ticks, joined from two halves by Chan, Golub & LeVeque (1979); drawdown after Magdon-Ismail & Atiya (2004), Maximum drawdown, Risk 17(10)."
+-- source = "Sample standard deviation by Welford (1962) and, for 20 ticks, joined from two halves by Chan, Golub & LeVeque (1979); ln(1 + r) by Goldberg (1991), What every computer scientist should know about floating-point arithmetic, theorem 4; drawdown after Magdon-Ismail & Atiya (2004), Maximum drawdown, Risk 17(10)."
 -- [columns]
 -- game_id = { unit = "id", doc = "The game." }
 -- tick = { unit = "ticks", doc = "Position in the game, from 0." }
@@ -103,9 +103,11 @@ windows AS (
 unbounded AS (
     SELECT
         *,
-        -- ln(1 + r) as 2 atanh(r / (2 + r)) for small moves r: the sum 1 + r would lose them.
+        -- ln(1 + r) for small moves r: the sum 1 + r loses of them what it rounds off, and so does its own r.
         CASE
-            WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh(price_pct_change / (2 + price_pct_change))
+            WHEN 1 + price_pct_change = 1 THEN price_pct_change
+            WHEN abs(price_pct_change) < 0.5
+                THEN ln(1 + price_pct_change) * price_pct_change / ((1 + price_pct_change) - 1)
             WHEN price > 0 AND price_pct_change IS NOT NULL THEN ln(price / price_1)
         END AS log_return,
         CASE WHEN n_prices >= 5 THEN volatility_5 END AS whole_volatility_5,
