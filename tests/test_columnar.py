@@ -175,11 +175,36 @@ an_event = st.tuples(
 )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.lists(an_event, max_size=70))
 def test_ticks_and_features_of_whatever_events_have_the_bits_of_the_sql(rows: list[Event]) -> None:
     """Unsorted, with duplicates, ghosts, holes, equal times, unplayed rows, and what says nothing of its flags."""
-    events = events_of(rows)
+    assert_the_bits_of_the_sql(events_of(rows))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_crowded_games_have_the_bits_of_the_sql(seed: int) -> None:
+    """The same, of many events on few ticks, so that nearly every choice among sightings is made."""
+    chance = random.Random(seed)
+    flags = chance.choice([(False,), (False, None, True), (False,) * 12 + (True,)])
+    rows = [
+        (
+            chance.randrange(4),
+            chance.choice("st"),
+            seq,
+            f"game {chance.randrange(6)}",
+            chance.randrange(30),
+            chance.choice([1.0, 1.5, 0.0, chance.random(), 10.0 ** chance.uniform(-300, 300)]),
+            chance.choice([True, True, None, False]),
+            chance.choice(flags),
+        )
+        for seq in range(chance.choice([20, 200, 600]))
+    ]
+    assert_the_bits_of_the_sql(events_of(chance.sample(rows, len(rows)) if seed % 2 else sorted(rows, key=str)))
+
+
+def assert_the_bits_of_the_sql(events: pl.DataFrame) -> None:
+    """Both views of these events."""
     ticks = of_events(events)
     assert_same_bits(ticks, ticks_by_sql(events))
     assert_same_bits(of_ticks(ticks.drop("source")), features_by_sql(ticks))
