@@ -18,7 +18,7 @@ from vectra_analytics.whole_files import sync_folder
 
 # A part, or a whole export, without games has one file without rows all the same, which tells tools the columns.
 _NO_DATE = "1970-01-01"
-_LAYOUT = 1  # of the files: another one makes them all be written anew
+_LAYOUT = 2  # of the files: another one makes them all be written anew
 
 
 @dataclass(frozen=True, slots=True)

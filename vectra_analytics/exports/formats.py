@@ -4,7 +4,9 @@ import gzip
 import io
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,25 +61,76 @@ def write_rows(
     """
     with path.open("wb") as file:
         hashing = HashingFile(file)
-        sink: _Sink = _ParquetSink(hashing, schema) if suffix == ".parquet" else _CsvSink(hashing, schema, suffix)
-        try:
+        with _Behind(hashing) as behind:
+            sink: _Sink = _ParquetSink(behind, schema) if suffix == ".parquet" else _CsvSink(behind, schema, suffix)
             n_rows = 0
             for batch in rebatched(batches):
                 sink.add(batch)
                 n_rows += batch.num_rows
             said = sink.finish({**meta, "n_rows": n_rows})
-        except BaseException:
-            hashing.abandon()
-            raise
         file.flush()
         os.fsync(file.fileno())
     return Written(n_rows, hashing.digest.hexdigest(), said)
 
 
+class _Behind(io.RawIOBase):
+    """A file whose writing and hashing a thread does, a few megabytes behind whoever makes its content."""
+
+    _PIECE = 1 << 20
+    _MOST_WAITING = 2  # pieces; one of CSV may have 50 MB
+
+    def __init__(self, file: HashingFile) -> None:
+        self._file = file
+        self._thread = ThreadPoolExecutor(1, "vectra-file")
+        self._waiting: deque[Future[int]] = deque()
+        self._held = bytearray()
+        self._n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._n_bytes
+
+    def write(self, content: Any) -> int:
+        n_bytes = memoryview(content).nbytes
+        self._n_bytes += n_bytes
+        if isinstance(content, bytes) and n_bytes >= self._PIECE:
+            self._pass_on(self._held)
+            self._pass_on(content)
+            self._held = bytearray()
+        else:
+            self._held += content  # a copy: whoever wrote it may use its memory again
+            if len(self._held) >= self._PIECE:
+                self._pass_on(self._held)
+                self._held = bytearray()
+        return n_bytes
+
+    def _pass_on(self, piece: bytes | bytearray) -> None:
+        while len(self._waiting) >= self._MOST_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._file.write, piece))
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        """All is in the file, or nothing more comes into it."""
+        try:
+            if kind is None:
+                self._pass_on(self._held)
+                while self._waiting:
+                    self._waiting.popleft().result()
+        except BaseException:
+            self._file.abandon()
+            raise
+        finally:
+            if kind is not None:
+                self._file.abandon()
+            self._thread.shutdown()
+
+
 class _CsvSink:
     """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
 
-    def __init__(self, file: HashingFile, schema: pa.Schema, suffix: str) -> None:
+    def __init__(self, file: _Behind, schema: pa.Schema, suffix: str) -> None:
         # The hour and the name of the file would make each export another one.
         self._file = gzip.GzipFile("", "wb", 1, file, mtime=0) if suffix == ".csv.gz" else file
         self._n_guarded = 0
@@ -87,9 +140,15 @@ class _CsvSink:
 
     def add(self, rows: pa.RecordBatch) -> None:
         frame = pl.DataFrame(rows)
-        is_formula = frame.select(cs.string().str.contains(_FORMULA))
+        # A text stands in many rows, one after the other: of each run of equals one is looked at.
+        suspect = [
+            column.name
+            for column in frame.select(cs.string())
+            if column.filter(column.ne_missing(column.shift())).str.contains(_FORMULA).any()
+        ]
+        is_formula = frame.select(pl.col(suspect).str.contains(_FORMULA))
         self._n_guarded += int(sum(column.sum() for column in is_formula))
-        self._write(frame.with_columns(cs.string().str.replace(_FORMULA, "'${0}")), header=False)
+        self._write(frame.with_columns(pl.col(suspect).str.replace(_FORMULA, "'${0}")), header=False)
 
     def _write(self, frame: pl.DataFrame, *, header: bool) -> None:
         text = io.BytesIO()
@@ -103,10 +162,27 @@ class _CsvSink:
 
 
 class _ParquetSink:
-    """zstd, with the provenance in the footer too."""
+    """zstd, with the provenance in the footer too.
 
-    def __init__(self, file: HashingFile, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
+    Prices and ratios are noise to the last bit: a dictionary of them only grows, and a slower level gains 6 %.
+    """
+
+    def __init__(self, file: _Behind, schema: pa.Schema) -> None:
+        texts = [
+            column.name for column in schema if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ]
+        whole = [
+            column.name for column in schema if pa.types.is_int64(column.type) or pa.types.is_timestamp(column.type)
+        ]
+        self._writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            compression_level=-7,
+            use_dictionary=texts,
+            column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+            write_page_checksum=True,
+        )
 
     def add(self, rows: pa.RecordBatch) -> None:
         self._writer.write_table(pa.Table.from_batches([rows]), row_group_size=8 * ROW_GROUP_ROWS)
