@@ -11,7 +11,7 @@ from benchmarks import by_hand
 from benchmarks.corpus import Corpus, live_files, write_days
 from benchmarks.results import MILLISECONDS, Result, Way, check_same, compared, in_turns
 from vectra_analytics import EventStoreQuery
-from vectra_analytics.features import view_named
+from vectra_analytics.features import catalogue
 
 N_SAMPLED = 50
 _N_REFERENCE = 3  # each takes seconds
@@ -66,7 +66,7 @@ def _listed_features(files: list[Path]) -> Way:
 def _in_memory(query: EventStoreQuery) -> Way:
     """What is left when finding, reading and choosing the ticks costs nothing; parsing the view still does."""
     connection = by_hand.connection()
-    sql = f"{view_named('tick_features').sql} ORDER BY game_id, tick"
+    sql = f"{catalogue()['tick_features'].sql} ORDER BY game_id, tick"
     checked: list[str] = []
 
     def make_ready(game: str) -> Callable[[], pl.DataFrame]:

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 from tests.builders import START, episode, store_with
 from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery, VectraError
 from vectra_analytics.exports.formats import write_rows
-from vectra_analytics.features import catalogue, view_version
+from vectra_analytics.features import catalogue
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_the_provenance_says_where_the_rows_come_from(query: EventStoreQuery, tm
     assert done.meta_path.name == "f.parquet.meta.json"
     assert meta["sha256"] == done.sha256 == hashlib.sha256(done.path.read_bytes()).hexdigest()
     assert meta["store_version"] == query.version
-    assert (meta["view"], meta["view_version"]) == ("tick_features", view_version("tick_features"))
+    assert (meta["view"], meta["view_version"]) == ("tick_features", catalogue().version("tick_features"))
     assert meta["filters"] == {"games": ["g2"], "columns": ["tick", "drawdown"]}
     assert meta["n_rows"] == 2
     assert meta["columns"]["drawdown"]["unit"] == "ratio"

@@ -1,6 +1,6 @@
 """Record episodes, ask questions of them, look at the answers.
 
-Read the rooms in this order: envelope, writer, importers, compaction, features, query, exports.
+Read the rooms in this order: envelope, writer, importers, compaction, features, law, query, exports.
 """
 
 from importlib import import_module
@@ -11,6 +11,7 @@ from vectra_analytics.errors import (
     CommitFailed,
     CorruptStore,
     InvalidEvent,
+    LawBroken,
     NotReadOnly,
     UnknownView,
     VectraError,
@@ -24,6 +25,7 @@ from vectra_analytics.writer import ParquetWriter
 if TYPE_CHECKING:
     from vectra_analytics.compaction import CompactionReport, compact
     from vectra_analytics.importers import ImportReport, import_recordings
+    from vectra_analytics.law import LawReport, check_view
 
 __all__ = [
     "CommitFailed",
@@ -37,12 +39,15 @@ __all__ = [
     "EventStoreQuery",
     "ImportReport",
     "InvalidEvent",
+    "LawBroken",
+    "LawReport",
     "NotReadOnly",
     "ParquetWriter",
     "UnknownView",
     "VectraError",
     "VersionVacuumed",
     "WriterClosed",
+    "check_view",
     "compact",
     "import_recordings",
 ]
@@ -51,13 +56,15 @@ __all__ = [
 _LATER = {
     "CompactionReport": "compaction",
     "ImportReport": "importers",
+    "LawReport": "law",
+    "check_view": "law",
     "compact": "compaction",
     "import_recordings": "importers",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Load importers and maintenance when they are asked for: most programs only read a store."""
+    """Load importers, maintenance and the law when they are asked for: most programs only read a store."""
     if name in _LATER:
         return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,9 @@ from vectra_analytics import demo as demonstration
 from vectra_analytics.compaction import compact
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import SPLITS
-from vectra_analytics.features import catalogue, view_named, view_version
+from vectra_analytics.features import THIS_TICK, FeatureView, Views, own_views
 from vectra_analytics.importers import ImportReport, import_recordings
+from vectra_analytics.law import check_view
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.query import EventStoreQuery
 
@@ -194,6 +195,13 @@ def _games(paths: EventStorePaths, limit: int, as_json: bool) -> None:
 @click.option("--view", default="tick_features", show_default=True, help="The view to show.")
 @click.option("--list", "list_views", is_flag=True, help="List the views.")
 @click.option("--describe", is_flag=True, help="Say what each column of the view means.")
+@click.option(
+    "--check",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.sql",
+    help="Examine a view of your own: exit 1 where it breaks the law, a look into the future say.",
+)
 @_limit
 @_as_json
 @_data_dir_too
@@ -204,42 +212,87 @@ def _features(
     view: str,
     list_views: bool,
     describe: bool,
+    file: Path | None,
     limit: int,
     as_json: bool,
-) -> None:
-    """Show the features of a game, tick by tick, or say which views and columns there are."""
+) -> int:
+    """Show the features of a game, tick by tick; say which views and columns there are; examine a view of your own.
+
+    Views of your own are the .sql files in the folder $VECTRA_VIEWS, else in vectra_views/ where you are.
+    """
+    if file is not None:
+        return _check_view(file, paths, as_json)
     if list_views:
-        views = [{"name": v.name, "kind": v.kind, "title": v.title} for v in catalogue().values()]
-        if as_json:
-            _print_json(views)
-        else:
-            _print_table(pl.DataFrame(views))
-        return
+        _list_views(own_views(), as_json)
+        return 0
     if describe:
-        _describe_view(view, as_json)
-        return
+        _describe_view(own_views(), view, as_json)
+        return 0
     if game_id is None:
-        raise click.UsageError("Name a game (`vectra games` lists them), or give --list or --describe.")
+        raise click.UsageError("Name a game (`vectra games` lists them), or give --list, --describe or --check.")
     query = _query(paths)
     rows = query.features(view, games=[game_id])
     if as_json:
         _print_rows(rows)
-        return
+        return 0
     if rows.is_empty() and game_id not in query.list_games():
         raise VectraError(f"no game {game_id!r} in {paths.data_dir}; `vectra games` lists those that there are")
     _print_table(rows.head(limit))
     click.echo(f"{min(limit, rows.height):,} of {rows.height:,} rows; --limit shows more, --json and `export` all")
+    return 0
 
 
-def _describe_view(name: str, as_json: bool) -> None:
-    view = view_named(name)
-    columns = [{"column": column, "unit": about.unit, "meaning": about.doc} for column, about in view.columns.items()]
+def _check_view(file: Path, paths: EventStorePaths, as_json: bool) -> int:
+    try:
+        view = FeatureView.parse(file.read_text(encoding="utf-8"), file.stem)
+    except (OSError, UnicodeDecodeError) as error:
+        raise VectraError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+    report = check_view(view, EventStoreQuery(paths))
     if as_json:
-        _print_json({"view": name, "version": view_version(name), "kind": view.kind, "columns": columns})
+        _print_json(report.to_dict())
+    else:
+        click.echo(str(report))
+    return 0 if report.holds else 1
+
+
+def _list_views(views: Views, as_json: bool) -> None:
+    found = [
+        {"name": v.name, "kind": v.kind, "title": v.title, "from": "package" if v.is_shipped else "you"}
+        for v in views.values()
+    ]
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table(pl.DataFrame(found))
+    for problem in views.broken.values():
+        click.echo(f"vectra: left out: {problem}", err=True)
+
+
+def _describe_view(views: Views, name: str, as_json: bool) -> None:
+    view = views.named(name)
+    if as_json:
+        columns = [
+            {
+                "column": column,
+                "unit": about.unit,
+                "meaning": about.doc,
+                "window": about.window,
+                "warm_up": about.warm_up,
+                "null": about.null or "never",
+            }
+            for column, about in view.columns.items()
+        ]
+        _print_json({"view": name, "version": views.version(name), "kind": view.kind, "columns": columns})
         return
-    click.echo(f"{name} ({view.kind}, version {view_version(name)}): {view.title}\n{view.source}\n")
-    for about in columns:
-        click.echo(f"  {about['column']:<22} {about['unit']:<12} {about['meaning']}")
+    click.echo(f"{name} ({view.kind}, version {views.version(name)}): {view.title}")
+    click.echo(f"one row for each {', '.join(view.grain)}; reads {', '.join(view.reads)}\n{view.source}\n")
+    for column, about in view.columns.items():
+        click.echo(f"  {column:<28} {about.unit:<12} {about.doc}")
+        further = [about.window] if about.window != THIS_TICK else []
+        further += [f"from tick {about.warm_up}"] if about.warm_up else []
+        further += [f"NULL: {about.null}"] if about.null else []
+        if further:
+            click.echo(f"  {'':<28} {'':<12} {'; '.join(further)}")
 
 
 @_vectra.command("sql")

@@ -14,9 +14,9 @@ from typing import Any
 
 import duckdb
 
-from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView
-from vectra_analytics.features import building_order, catalogue
+from vectra_analytics.features import Views, catalogue
+from vectra_analytics.features.header import tokens, words_of
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
 
@@ -55,9 +55,9 @@ def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
     return locked_instance({f"{readable_dir(data_dir)}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set()))
 
 
-def locked_instance(folders: Collection[str]) -> duckdb.DuckDBPyConnection:
+def locked_instance(folders: Collection[str], threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB that can read below these folders, reach nothing else and have no setting changed."""
-    instance = duckdb.connect(":memory:")
+    instance = duckdb.connect(":memory:", config={} if threads is None else {"threads": threads})
     instance.execute("SET TimeZone = 'UTC'")
     instance.execute("SET autoinstall_known_extensions = false")
     instance.execute("SET autoload_known_extensions = false")
@@ -93,24 +93,25 @@ def _remove_link(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def select_from(name: str, columns: str, events_sql: Callable[[str, str], str]) -> str:
+def select_from(views: Views, name: str, columns: str, events_sql: Callable[[str, str], str]) -> str:
     """One SELECT of a relation's rows, where ``events_sql(doc_type or "events", columns)`` gives those of events.
 
     It is bound once. As a view upon views, each of them would be bound again for each view that reads it,
     which for one game costs more than finding and computing its rows.
     """
-    if name not in catalogue():
+    if name not in views:
         return events_sql(name, columns)
-    views = building_order(name)
-    readers = " ".join(view.sql for view in views)
+    chain = views.building_order(name)
+    readers = " ".join(view.sql for view in chain)
     parts = [
         f"{read} AS NOT MATERIALIZED ({events_sql(read, '*')})"
-        for read in dict.fromkeys(read for view in views for read in view.reads)
-        if read not in catalogue()
+        for read in dict.fromkeys(read for view in chain for read in view.reads)
+        if read not in views
     ]
-    for view in views:
-        n_readings = len(re.findall(rf"\b(?:FROM|JOIN) {view.name}\b", readers))
-        parts.append(f"{view.name} AS {'MATERIALIZED' if n_readings > 1 else 'NOT MATERIALIZED'} ({view.sql})")
+    for view in chain:
+        n_readings = len(re.findall(rf"\b(?:FROM|JOIN)\s+{view.name}\b", readers, re.IGNORECASE))
+        how = "MATERIALIZED" if n_readings > 1 else "NOT MATERIALIZED"
+        parts.append(f"{view.name} AS {how} ({view.sql}\n)")  # the line end: the SQL may close with a comment
     return f"WITH {', '.join(parts)} SELECT {columns} FROM {name}"
 
 
@@ -121,10 +122,13 @@ class Relations:
     ----------
     files
         The live files; of a doc_type that has none the relation is empty, with the right columns.
+    views
+        By default those of the package.
     """
 
-    def __init__(self, data_dir: Path, files: Sequence[LiveFile]) -> None:
+    def __init__(self, data_dir: Path, files: Sequence[LiveFile], views: Views | None = None) -> None:
         self.cursor = cursor(data_dir)
+        self._views = catalogue() if views is None else views
         self._data_dir = data_dir
         self._files = files
 
@@ -136,15 +140,12 @@ class Relations:
 
     def offer(self, sql: str) -> None:
         """Make the relations that ``sql`` may name; a word that only looks like one costs little."""
-        words = {word.lower() for word in re.findall(r"\w+", sql)}
-        listing = words & {"show", "information_schema", "duckdb_views", "duckdb_tables"}
-        for name in names():
-            if name in words or listing:
-                self.cursor.execute(f"CREATE TEMP VIEW {name} AS {self.select(name)}")
+        for name in named_in(sql, self._views):
+            self.cursor.execute(f"CREATE TEMP VIEW {name} AS {self.select(name)}")
 
     def select(self, name: str, columns: str = "*") -> str:
         """One SELECT that gives a relation's rows, with all that it reads before it."""
-        return select_from(name, columns, self._events_sql)
+        return select_from(self._views, name, columns, self._events_sql)
 
     def _events_sql(self, name: str, columns: str) -> str:
         files = [file for file in self._files if name in ("events", file.doc_type)]
@@ -183,7 +184,8 @@ class Relations:
                 raise NotReadOnly(
                     f"the statement reaches outside the store: it names the file {missing[1]!r}"
                 ) from error
-            raise UnknownView(f"no relation is named {missing[1]!r}; there are {', '.join(names())}") from error
+            known = ", ".join(self._views.relations())
+            raise UnknownView(f"no relation is named {missing[1]!r}; there are {known}") from error
         except duckdb.BinderException as error:
             if re.search(r"Can only (delete from|update) base table|is not an? table", str(error)):
                 raise NotReadOnly(f"the statement would change something: {_first_line(error)}") from error
@@ -209,9 +211,11 @@ def interrupts() -> Iterator[None]:
         raise
 
 
-def names() -> list[str]:
-    """Every relation that SQL may name."""
-    return ["events", *DocType, *catalogue()]
+def named_in(sql: str, views: Views) -> list[str]:
+    """The relations that a statement may read: those that it names, all where it lists them."""
+    words = words_of(sql)
+    listing = words & {"show", "information_schema", "duckdb_views", "duckdb_tables"}
+    return [name for name in views.relations() if name in words or listing]
 
 
 def check_read_only(sql: str) -> str:
@@ -243,47 +247,30 @@ def check_read_only(sql: str) -> str:
     return sql
 
 
-def statement_text(sql: str) -> str:
-    """The one statement in a text without what closes it, so that it can stand in another one."""
-    ends = [start for start, token in _tokens(sql) if token == ";"]
-    return sql[: ends[0]] if ends else sql
-
-
 _PIVOTING = {"pivot", "unpivot", "pivot_wider", "pivot_longer", "select", "from", "with", "("}
 
 
-def _tokens(sql: str) -> list[tuple[int, str]]:
-    """The words and signs of a statement with their places, comments left out."""
-    starts = [(start, kind) for start, kind in duckdb.tokenize(sql)]
-    ends = [start for start, _ in starts[1:]] + [len(sql)]
-    return [
-        (start, sql[start:end].strip().lower())
-        for (start, kind), end in zip(starts, ends, strict=True)
-        if kind != duckdb.token_type.comment
-    ]
-
-
 def _opens_with(sql: str, words: set[str]) -> bool:
-    tokens = _tokens(sql)
-    return bool(tokens) and tokens[0][1] in words
+    found = tokens(sql)
+    return bool(found) and found[0][1].lower() in words
 
 
 def _explained_statement(sql: str) -> str:
     """What stands behind EXPLAIN, EXPLAIN ANALYZE and EXPLAIN (options)."""
-    tokens = _tokens(sql)[1:]
-    if tokens and tokens[0][1] == "(":
+    found = [(start, token.lower()) for start, token in tokens(sql)[1:]]
+    if found and found[0][1] == "(":
         depth = 0
-        for index, (_, token) in enumerate(tokens):
+        for index, (_, token) in enumerate(found):
             depth += {"(": 1, ")": -1}.get(token, 0)
             if depth == 0:
-                inside = tokens[1][1]
+                inside = found[1][1]
                 if inside in {"select", "with", "from", "values", "pivot", "("}:
                     break  # a statement in parentheses, not options
-                tokens = tokens[index + 1 :]
+                found = found[index + 1 :]
                 break
-    while tokens and tokens[0][1] in {"analyze", "analyse", "verbose"}:
-        tokens = tokens[1:]
-    return sql[tokens[0][0] :] if tokens else ""
+    while found and found[0][1] in {"analyze", "analyse", "verbose"}:
+        found = found[1:]
+    return sql[found[0][0] :] if found else ""
 
 
 def text_literal(text: str) -> str:

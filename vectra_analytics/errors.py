@@ -29,5 +29,9 @@ class VersionVacuumed(VectraError):
     """The store version asked for is no longer kept."""
 
 
+class LawBroken(VectraError):
+    """A view of a user's own sees the future, or another thing that it must not; the message has a counterexample."""
+
+
 class UnknownView(VectraError, LookupError):
     """No view has this name; the message lists those that there are."""

@@ -3,57 +3,76 @@
 import atexit
 import contextlib
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 
 import duckdb
 import polars as pl
 
 from vectra_analytics.engine import interrupts, locked_instance, quote_identifier, select_from
-from vectra_analytics.features import building_order, view_version
+from vectra_analytics.features import Views
+from vectra_analytics.features.header import words_of
 from vectra_analytics.game_reader import NO_EVENTS
 from vectra_analytics.schema import EVENT_COLUMNS
 
 _MOST_IDLE = 16  # plans, of some 100 kB
 
-_Key = tuple[str, str, frozenset[str], tuple[str, ...], tuple[str, ...]]
+_Key = tuple[str, str, frozenset[str], tuple[str, ...], tuple[str, ...], int | None]
 
 
 def view_of(
-    events: pl.DataFrame, kinds: frozenset[str], view: str, columns: Sequence[str], order: Sequence[str]
+    views: Views,
+    view: str,
+    events: pl.DataFrame,
+    kinds: frozenset[str],
+    columns: Sequence[str],
+    order: Sequence[str],
+    *,
+    threads: int | None = None,
 ) -> pl.DataFrame:
     """The rows that a view has over these events and no others.
 
     Parameters
     ----------
+    views, view
+        The catalogue, and the name of the view in it.
     events
         Rows with the columns of :func:`columns_read`.
     kinds
         The doc_types that are among them: a plan without the others is shorter.
     columns, order
-        Columns of the view: those wanted, and those by which the rows are ordered.
+        Columns of the view: those wanted ("*": all that its SQL gives), and those by which the rows are ordered.
+    threads
+        How many DuckDB may use; by default one a core.
     """
-    with _plan((view, view_version(view), kinds, tuple(columns), tuple(order))) as plan:
+    with _plan(views, (view, views.version(view), kinds, tuple(columns), tuple(order), threads)) as plan:
         return plan.run(events)
 
 
-@cache
-def columns_read(view: str) -> tuple[str, ...]:
+def columns_read(views: Views, view: str) -> tuple[str, ...]:
     """The columns of ``events`` that a view, or one that it reads, may use."""
-    words = {word for read in building_order(view) for word in (*re.findall(r"\w+", read.sql.lower()), *read.columns)}
+    words = {word for read in views.building_order(view) for word in (*words_of(read.sql), *read.columns)}
     return tuple(name for name in EVENT_COLUMNS if name in words or name == "doc_type")
 
 
 class _Plan:
     """A view's SELECT, prepared on a cursor of its own over whichever rows are put under it."""
 
-    def __init__(self, view: str, kinds: frozenset[str], columns: Sequence[str], order: Sequence[str]) -> None:
-        self._rows = _Rows(columns_read(view))
-        self._cursor = _new_cursor()
+    def __init__(
+        self,
+        views: Views,
+        view: str,
+        kinds: frozenset[str],
+        columns: Sequence[str],
+        order: Sequence[str],
+        threads: int | None,
+    ) -> None:
+        self._rows = _Rows(columns_read(views, view))
+        self._cursor = _new_cursor(threads)
         self._cursor.register("chosen_events", self._rows)
-        sql = select_from(view, ", ".join(map(quote_identifier, columns)), partial(_chosen_events_sql, kinds))
+        listed = ", ".join(name if name == "*" else quote_identifier(name) for name in columns)
+        sql = select_from(views, view, listed, partial(_chosen_events_sql, kinds))
         self._cursor.execute(f"PREPARE chosen AS {sql} ORDER BY {', '.join(order)}")
 
     def run(self, events: pl.DataFrame) -> pl.DataFrame:
@@ -91,26 +110,26 @@ def _chosen_events_sql(kinds: frozenset[str], name: str, columns: str) -> str:
 
 
 _lock = threading.Lock()
-_instance: list[duckdb.DuckDBPyConnection] = []  # one for all stores: it reads no files
+_instances: dict[int | None, duckdb.DuckDBPyConnection] = {}  # by threads, for all stores: they read no files
 _idle: list[tuple[_Key, _Plan]] = []  # the last one used is the last
 
 
-def _new_cursor() -> duckdb.DuckDBPyConnection:
+def _new_cursor(threads: int | None) -> duckdb.DuckDBPyConnection:
     with _lock:
-        if not _instance:
-            _instance.append(locked_instance(()))
-        return _instance[0].cursor()
+        if threads not in _instances:
+            _instances[threads] = locked_instance((), threads)
+        return _instances[threads].cursor()
 
 
 @contextlib.contextmanager
-def _plan(key: _Key) -> Iterator[_Plan]:
+def _plan(views: Views, key: _Key) -> Iterator[_Plan]:
     """A plan that no other thread has as long as it runs."""
     with _lock:
         place = next((place for place, (its_key, _) in enumerate(_idle) if its_key == key), None)
         plan = None if place is None else _idle.pop(place)[1]
     if plan is None:
-        view, _, kinds, columns, order = key
-        plan = _Plan(view, kinds, columns, order)
+        view, _, kinds, columns, order, threads = key
+        plan = _Plan(views, view, kinds, columns, order, threads)
     try:
         yield plan
     except BaseException:
@@ -129,16 +148,16 @@ def _close_all() -> None:
     """Cursors must not outlive the interpreter with our rows registered on them."""
     while _idle:
         _idle.pop()[1].close()
-    _instance.clear()
+    _instances.clear()
 
 
 def _forget_all() -> None:
     """A forked child must neither use nor free what has its parent's threads and locks."""
     global _lock
     _lock = threading.Lock()
-    _abandoned.append((list(_idle), list(_instance)))
+    _abandoned.append((list(_idle), dict(_instances)))
     _idle.clear()
-    _instance.clear()
+    _instances.clear()
 
 
 _abandoned: list[object] = []

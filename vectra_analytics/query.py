@@ -13,9 +13,10 @@ import polars.selectors as cs
 import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, NoCatalog
-from vectra_analytics.engine import Relations, check_read_only, quote_identifier, statement_text
+from vectra_analytics.engine import Relations, check_read_only, named_in, quote_identifier
 from vectra_analytics.errors import VectraError
-from vectra_analytics.features import catalogue, view_named
+from vectra_analytics.features import FeatureView, Views, own_views
+from vectra_analytics.features.header import statement_text
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
@@ -66,6 +67,7 @@ class EventStoreQuery:
     ) -> None:
         self._paths = EventStorePaths.of(paths)
         self._pinned = version
+        self._views = own_views()
         if version is not None:
             with Catalog(self._paths) as catalog:
                 catalog.check_version(version)
@@ -128,7 +130,7 @@ class EventStoreQuery:
         if n_buckets < 1:
             raise VectraError(f"n_buckets is {n_buckets}; it must be 1 or more")
         ys = [y] if isinstance(y, str) else list(y)
-        sql = check_read_only(sql)
+        sql = self._checked(sql)
         with self._relations() as relations, relations.explained():
             relations.offer(sql)
             answer = relations.relation(sql, params)
@@ -196,14 +198,14 @@ class EventStoreQuery:
         -----
         All is read from the version at the time of the call; a few hundred games are in memory at a time.
         """
-        if player_id in catalogue():
+        if player_id in self._views:
             raise VectraError(f"player_id is {player_id!r}, the name of a view; give it as view={player_id!r}")
         source = "events" if view is None else view
-        wanted = wanted_columns(source, columns)
+        wanted = self._wanted(source, columns)
         games, lying = self._in_order(player_id, min_ticks, limit, shuffle)
         if is_of_events(source):
             return (rows for _, rows in GameReader(of_kind(lying, source), wanted).episodes(games))
-        blocks = blocks_of(source, lying, games, list(dict.fromkeys(["game_id", *wanted])))
+        blocks = blocks_of(self._views, source, lying, games, list(dict.fromkeys(["game_id", *wanted])))
         return (
             found[game_id,].select(wanted)
             for block, rows in blocks
@@ -242,6 +244,44 @@ class EventStoreQuery:
 
     # Views
 
+    @property
+    def views(self) -> Views:
+        """All views by name: the package's, those in the user's folder, and those registered here."""
+        return self._views
+
+    def register_view(self, sql: str, name: str | None = None) -> FeatureView:
+        """Take in a view of one's own: from now on SQL may name it, and features and exports may be asked of it.
+
+        Parameters
+        ----------
+        sql
+            The text of a view's file: a header and one SELECT. docs/views.md shows how to write one.
+        name
+            Its name; by default the one in the header. A view registered before under this name is replaced.
+
+        Returns
+        -------
+        FeatureView
+            What was understood of the header.
+
+        Raises
+        ------
+        LawBroken
+            Where the view sees the future, or otherwise breaks the law; the message has the counterexample.
+        VectraError
+            Where its header or its SQL cannot be used.
+
+        Notes
+        -----
+        A file of the same text in ``vectra_views/`` beside the notebooks, or in ``$VECTRA_VIEWS``, does the same for
+        every query. What is checked here is a short form of :func:`vectra_analytics.check_view`.
+        """
+        view = FeatureView.parse(sql, name)
+        views = self._views.adding(view)
+        _require(views, view.name)
+        self._views = views
+        return view
+
     def games(self) -> pl.DataFrame:
         """One row a game with at least one tick: the ``games`` view."""
         with self._relations() as relations:
@@ -268,18 +308,19 @@ class EventStoreQuery:
         columns
             The only columns wanted.
         """
-        wanted = wanted_columns(view, columns)
-        _, order = shape_of(view)
+        wanted = self._wanted(view, columns)
+        _, order = shape_of(self._views, view)
         if games is None and order[0] != "game_id":
             with self._relations() as relations:
                 return self._fetch(relations, view, wanted)
         in_order = order[0] == "game_id"
         lying = self._game_rows(None, _ids(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
-        found = [rows for _, rows in blocks_of(view, lying, sorted({rows.game_id for rows in lying}), computed)]
+        ids = sorted({rows.game_id for rows in lying})
+        found = [rows for _, rows in blocks_of(self._views, view, lying, ids, computed)]
         if len(found) == 1 and computed == wanted:
             return found[0]
-        rows = pl.concat(found) if found else no_rows(view)
+        rows = pl.concat(found) if found else no_rows(self._views, view)
         return (rows if in_order else rows.sort(order, nulls_last=True)).select(wanted)
 
     def export(
@@ -325,17 +366,18 @@ class EventStoreQuery:
         for folder in (self._paths.events_parquet_dir, self._paths.manifests_dir):
             if target.resolve().is_relative_to(folder.resolve()):
                 raise VectraError(f"cannot export to {target}: {folder} is the store's own; choose another folder")
-        wanted = wanted_columns(view, columns)
+        wanted = self._wanted(view, columns)
         check_export(target, split)
         named = _ids(games)
         chosen = None if named is None else sorted(named)
         version = self.version
         asked = {"games": chosen, "columns": None if columns is None else list(columns)}
         found = ViewRows(
-            view=view_named(view),
+            views=self._views,
+            view=self._views.named(view),
             version=version,
             columns=wanted,
-            schema=no_rows(view).select(wanted).to_arrow().schema,
+            schema=no_rows(self._views, view).select(wanted).to_arrow().schema,
             filters=asked if split is None else {**asked, "split": split},
             lying=self._game_rows(version, chosen),
         )
@@ -407,23 +449,36 @@ class EventStoreQuery:
         return catalog.version() if version is None else version
 
     def _relations(self, version: int | None = None) -> Relations:
-        return Relations(self._paths.data_dir, self._files(version))
+        return Relations(self._paths.data_dir, self._files(version), self._views)
 
     @contextlib.contextmanager
     def _answer(self, sql: str, params: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyRelation]:
-        sql = check_read_only(sql)
+        sql = self._checked(sql)
         with self._relations() as relations, relations.explained():
             relations.offer(sql)
             yield relations.relation(sql, params)
+
+    def _checked(self, sql: str) -> str:
+        """The statement, if it only reads, and reads no view of the user's that breaks the law."""
+        sql = check_read_only(sql)
+        for name in named_in(sql, self._views):
+            if name in self._views:
+                _require(self._views, name)
+        return sql
+
+    def _wanted(self, source: str, columns: Sequence[str] | None) -> list[str]:
+        """The columns that are wanted of a relation, which is no view of the user's that breaks the law."""
+        if not is_of_events(source):
+            _require(self._views, source)
+        return wanted_columns(self._views, source, columns)
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         with relations.explained():
             return _frame(self._select(relations, view, columns))
 
-    @staticmethod
-    def _select(relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
-        _, order = shape_of(view)
-        wanted = ", ".join(map(quote_identifier, wanted_columns(view, columns)))
+    def _select(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
+        wanted = ", ".join(map(quote_identifier, self._wanted(view, columns)))
+        _, order = shape_of(self._views, view)
         return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
 
     def _in_order(
@@ -439,6 +494,14 @@ class EventStoreQuery:
         files = list({rows.file.file_id: rows.file for rows in lying}.values())
         with Relations(self._paths.data_dir, files) as relations:
             return games_in_order(relations, lying, player_id, min_ticks, limit, shuffle), lying
+
+
+def _require(views: Views, name: str) -> None:
+    """Raise where a view of the user's own breaks the law; those of the package were tried before."""
+    if not views.named(name).is_shipped:
+        from vectra_analytics.law import require  # here: most programs have no views of their own
+
+        require(views, name)
 
 
 def _ids(games: Iterable[str] | None) -> list[str] | None:

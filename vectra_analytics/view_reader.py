@@ -7,7 +7,7 @@ import polars.selectors as cs
 
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
-from vectra_analytics.features import view_named
+from vectra_analytics.features import Views
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.live_files import GameRows
 from vectra_analytics.prepared import columns_read, view_of
@@ -19,17 +19,17 @@ def is_of_events(source: str) -> bool:
     return source in ("events", *DocType)
 
 
-def shape_of(source: str) -> tuple[Sequence[str], Sequence[str]]:
+def shape_of(views: Views, source: str) -> tuple[Sequence[str], Sequence[str]]:
     """The columns of a relation, and those that order it; UnknownView where there is none of this name."""
     if is_of_events(source):
         return EVENT_COLUMNS, EPISODE_ORDER
-    found = view_named(source)
+    found = views.named(source)
     return list(found.columns), found.order
 
 
-def wanted_columns(source: str, columns: Sequence[str] | None) -> list[str]:
+def wanted_columns(views: Views, source: str, columns: Sequence[str] | None) -> list[str]:
     """The columns of a relation that are wanted, each of which it must have; None means all."""
-    known, _ = shape_of(source)
+    known, _ = shape_of(views, source)
     if columns is None:
         return list(known)
     if isinstance(columns, str):
@@ -51,7 +51,7 @@ def of_kind(lying: Sequence[GameRows], source: str) -> list[GameRows]:
 
 
 def blocks_of(
-    source: str, lying: Sequence[GameRows], games: Iterable[str], columns: Sequence[str]
+    views: Views, source: str, lying: Sequence[GameRows], games: Iterable[str], columns: Sequence[str]
 ) -> Iterator[tuple[list[str], pl.DataFrame]]:
     """The rows that a relation has of these games, in bounded memory: some games and their rows, in its order.
 
@@ -64,23 +64,24 @@ def blocks_of(
     columns
         Columns of the relation.
     """
-    known, order = shape_of(source)
+    known, order = shape_of(views, source)
     if is_of_events(source):
         read = [name for name in known if name in columns or name in order]
         for block, rows in GameReader(of_kind(lying, source), read).blocks(games):
             yield block, rows.sort(order).select(columns)
     else:
         kinds = frozenset(rows.file.doc_type for rows in lying)
-        for block, rows in GameReader(lying, columns_read(source)).blocks(games):
-            yield block, in_utc(view_of(rows, kinds, source, columns, order))
+        for block, rows in GameReader(lying, columns_read(views, source)).blocks(games):
+            yield block, in_utc(view_of(views, source, rows, kinds, columns, order))
 
 
-def no_rows(source: str) -> pl.DataFrame:
+def no_rows(views: Views, source: str) -> pl.DataFrame:
     """A frame of a relation's columns, without rows."""
-    known, order = shape_of(source)
+    known, order = shape_of(views, source)
     if is_of_events(source):
         return NO_EVENTS
-    return in_utc(view_of(NO_EVENTS.select(columns_read(source)), frozenset(), source, known, order))
+    events = NO_EVENTS.select(columns_read(views, source))
+    return in_utc(view_of(views, source, events, frozenset(), known, order))
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:

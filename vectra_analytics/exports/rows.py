@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from vectra_analytics.features import FeatureView, building_order, catalogue, view_version
+from vectra_analytics.features import FeatureView, Views
 from vectra_analytics.live_files import GameRows
 from vectra_analytics.view_reader import blocks_of
 
@@ -19,7 +19,8 @@ from vectra_analytics.view_reader import blocks_of
 class ViewRows:
     """The rows of a view, as many as are wanted, read game by game."""
 
-    view: FeatureView
+    views: Views
+    view: FeatureView  # one of them
     version: int  # of the store
     columns: Sequence[str]
     schema: pa.Schema  # of these columns
@@ -34,7 +35,7 @@ class ViewRows:
         return {
             "store_version": self.version,
             "view": self.view.name,
-            "view_version": view_version(self.view.name),
+            "view_version": self.views.version(self.view.name),
             "filters": dict(self.filters),
             "columns": {
                 name: {"unit": about[name].unit, "meaning": about[name].doc} for name in self.columns if name in about
@@ -50,7 +51,7 @@ class ViewRows:
     def frames(self, games: Sequence[str], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The rows of these games, one after the other; whole games in each frame."""
         lying = [rows for game_id in games for rows in self._of_game[game_id]]
-        return (rows for _, rows in blocks_of(self.view.name, lying, games, columns))
+        return (rows for _, rows in blocks_of(self.views, self.view.name, lying, games, columns))
 
     @property
     def games(self) -> Sequence[str]:
@@ -76,10 +77,10 @@ class ViewRows:
     @cached_property
     def contributing(self) -> Mapping[str, Sequence[str]]:
         """The games that may have rows, in order, each with the SHA-256 of the event files that the view reads."""
-        reads = {read for view in building_order(self.view.name) for read in view.reads} - catalogue().keys()
+        reads = self.views.doc_types(self.view.name)
         found: dict[str, list[str]] = {}
         for rows in self.lying:
-            if "events" in reads or rows.file.doc_type in reads:
+            if rows.file.doc_type in reads:
                 found.setdefault(rows.game_id, []).append(rows.file.sha256)
         return {game_id: found[game_id] for game_id in sorted(found)}
 
@@ -98,7 +99,7 @@ class ViewRows:
                 of_file.setdefault(sha256, []).append(game_id)
         made_from = {
             "view": self.view.name,
-            "view_version": view_version(self.view.name),
+            "view_version": self.views.version(self.view.name),
             "columns": list(self.columns),
             "filters": dict(self.filters),
             "how": dict(how),
