@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import NO_REAL_RECORDINGS, REAL_GAMES
+from tests.builders import NO_REAL_RECORDINGS, REAL_GAMES, episode, store_with
 from tests.test_tick_features import (
     EPISODES,
     assert_same_bits,
@@ -22,12 +24,21 @@ from tests.test_tick_features import (
     walk,
     with_holes,
 )
-from vectra_analytics import EventStorePaths, EventStoreQuery, columnar, import_recordings, second_execution
-from vectra_analytics.features import catalogue, view_version
+from vectra_analytics import (
+    EventEnvelope,
+    EventSource,
+    EventStorePaths,
+    EventStoreQuery,
+    columnar,
+    game_reader,
+    import_recordings,
+    prepared,
+    second_execution,
+)
+from vectra_analytics.features import Views, catalogue
 
 TICKS = list(catalogue()["ticks"].columns)
 FEATURES = list(catalogue()["tick_features"].columns)
-READ = list(second_execution.EVENT_COLUMNS)
 TYPES = {
     "ts": pl.Datetime("us", "UTC"),
     "session_id": pl.String(),
@@ -38,6 +49,8 @@ TYPES = {
     "active": pl.Boolean(),
     "rugged": pl.Boolean(),
 }
+
+READ = list(TYPES)
 
 Event = tuple[Any, ...]
 """In the order of TYPES."""
@@ -245,38 +258,47 @@ def test_real_recordings_have_the_bits_of_the_sql(tmp_path_factory: pytest.TempP
     assert ticks.height > 1_000
     assert_same_bits(ticks, ticks_by_sql(events))
     assert_same_bits(of_ticks(ticks.drop("source")), features_by_sql(ticks))
+    assert_same_bits(query.features("ticks"), ticks)
+    with second_execution.left_out():
+        by_sql = query.features()
+    assert_same_bits(query.features(), by_sql)
 
 
 # When it is left out
 
+TICK = frozenset({"game_tick"})
+ORDER = ("game_id", "tick")
+
 
 @pytest.fixture
-def unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process that has not used the second execution yet."""
-    monkeypatch.setattr(second_execution, "_agrees", [])
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The views whose SQL is run from now on, as in a process that has not used the second execution yet."""
+    found: list[str] = []
+
+    def view_of(views: Views, view: str, *rest: Any, **named: Any) -> pl.DataFrame:
+        found.append(view)
+        return real(views, view, *rest, **named)
+
+    real = prepared.view_of
+    monkeypatch.setattr(prepared, "view_of", view_of)
+    monkeypatch.setattr(second_execution, "_agrees", {})
+    return found
 
 
-def by_sql(view: str, kinds: frozenset[str], events: pl.DataFrame, columns: Sequence[str] | None) -> pl.DataFrame:
-    """As the package would have it of its own DuckDB."""
-    ticks = ticks_by_sql(events.select(READ))
-    found = ticks if view == "ticks" else features_by_sql(ticks)
-    return found if columns is None else found.select(columns)
+def rows_of(events: pl.DataFrame, view: str = "tick_features", kinds: frozenset[str] = TICK) -> pl.DataFrame:
+    """All columns of a view, by whichever execution."""
+    found = second_execution.rows_of(catalogue(), view, events, kinds, list(catalogue()[view].columns), ORDER)
+    return found.with_columns(pl.col("ts").dt.convert_time_zone("UTC"))
 
 
-@pytest.mark.usefixtures("unused")
-def test_the_first_use_compares_a_sample_with_the_sql() -> None:
+EVENTS = events_of((tick, "s", tick, "g", tick, 1.0 + tick % 3 / 7, True, False) for tick in range(30))
+
+
+def test_the_first_use_compares_a_sample_with_the_sql(asked: list[str]) -> None:
     """Where all bits agree it is used, and the SQL is asked no second time."""
-    asked: list[str] = []
-
-    def counted(view: str, kinds: frozenset[str], events: pl.DataFrame, columns: Sequence[str] | None) -> pl.DataFrame:
-        asked.append(view)
-        return by_sql(view, kinds, events, columns)
-
-    events = events_of([(tick, "s", tick, "g", tick, 1.0 + tick % 3, True, False) for tick in range(30)])
     for _ in range(2):
-        found = second_execution.rows_of("tick_features", second_execution.TICK_KINDS, events, FEATURES, counted)
-        assert found is not None
-        assert_same_bits(found, features_by_sql(ticks_by_sql(events)))
+        assert_same_bits(rows_of(EVENTS), features_by_sql(ticks_by_sql(EVENTS)))
+        assert_same_bits(rows_of(EVENTS, "ticks"), ticks_by_sql(EVENTS))
     assert asked == ["tick_features"]
 
 
@@ -290,13 +312,81 @@ def _contracted(self: columnar._Sums) -> columnar.Floats:
 _right = columnar._Sums.deviation_20
 
 
-@pytest.mark.usefixtures("unused")
-def test_a_kernel_with_another_bit_is_left_out_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison finds it, and what has to be computed is computed by the SQL, also when it would agree again."""
+def test_a_kernel_with_another_bit_is_left_out_for_the_process(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison finds it, and all is computed by the SQL, also when the kernel would agree again."""
     with monkeypatch.context() as broken:
         broken.setattr(columnar._Sums, "deviation_20", _contracted)
-        assert second_execution.rows_of("ticks", second_execution.TICK_KINDS, events_of([]), TICKS, by_sql) is None
-    assert second_execution.rows_of("ticks", second_execution.TICK_KINDS, events_of([]), TICKS, by_sql) is None
+        assert_same_bits(rows_of(EVENTS), features_by_sql(ticks_by_sql(EVENTS)))
+    assert_same_bits(rows_of(EVENTS, "ticks"), ticks_by_sql(EVENTS))
+    assert asked == ["tick_features", "tick_features", "ticks"]
+
+
+def test_another_version_of_the_sql_is_executed_by_duckdb(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What numpy does was written after one text; another one is done as it says."""
+    changed = replace(
+        catalogue()["ticks"], sql=catalogue()["ticks"].sql.replace("price,\n", "price + 1 AS price,\n", 1)
+    )
+    monkeypatch.setattr("tests.test_columnar.catalogue", lambda: Views({**catalogue_before, "ticks": changed}))
+    assert rows_of(EVENTS, "ticks")["price"].to_list() == [1 + price for price in EVENTS["price"]]
+    assert rows_of(EVENTS)["price"].to_list() == [1 + price for price in EVENTS["price"]]
+    assert asked == ["ticks", "tick_features"]
+
+
+catalogue_before = catalogue()
+
+
+def test_what_it_leaves_to_the_sql_is_done_by_it(asked: list[str]) -> None:
+    """Another order, a price of -0, and what is switched off."""
+    negative = EVENTS.with_columns(price=pl.when(pl.col("tick") == 3).then(-0.0).otherwise("price"))
+    for _ in range(2):
+        assert_same_bits(rows_of(negative).drop("max_price"), features_by_sql(ticks_by_sql(negative)).drop("max_price"))
+    assert asked == ["tick_features"] * 3
+    backwards = second_execution.rows_of(catalogue(), "ticks", EVENTS, TICK, ["tick"], ("game_id DESC", "tick DESC"))
+    assert backwards["tick"].to_list() == list(range(29, -1, -1))
+    with second_execution.left_out():
+        assert_same_bits(rows_of(EVENTS), features_by_sql(ticks_by_sql(EVENTS)))
+    assert asked == ["tick_features"] * 3 + ["ticks", "tick_features"]
+
+
+def test_what_other_kinds_say_of_a_tick_is_found_by_the_sql(asked: list[str], tmp_path: Path) -> None:
+    """Lists of prices are read by DuckDB; what is computed of the ticks is computed the second way."""
+    with_list = EventEnvelope.from_complete_game(
+        {"gameId": "g1", "prices": [1.0, 1.5, 2.0, 0.1]}, EventSource.PUBLIC_WS, "list", 1
+    )
+    query = store_with(tmp_path, episode(1, 1.25, 2), [with_list], episode(3, 4, game_id="g2"))
+    assert query.features("ticks")["price"].to_list() == [1.0, 1.5, 2.0, 0.1, 3.0, 4.0]
+    assert query.features()["price_change"].to_list() == [None, 0.5, 0.5, -1.9, None, 1.0]
+    assert asked == ["tick_features", "ticks", "ticks"]
+
+
+def test_blocks_on_several_threads_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many games are computed together, the rows are those of all at once, in order, by either execution."""
+    games = [episode(*eventful(n, 60 + n), game_id=f"game {n:02}", rug=n % 3 == 0) for n in range(40)]
+    query = store_with(tmp_path, *games)
+    for view in ("tick_features", "ticks"):
+        wanted = query.features(view)
+        assert wanted["game_id"].n_unique() == 40
+        with monkeypatch.context() as small:
+            small.setattr(game_reader, "BLOCK_ROWS", 150)
+            assert_same_bits(query.features(view), wanted)
+            with second_execution.left_out():
+                assert_same_bits(query.features(view), wanted)
+            iterated = query.iter_episodes(view=view)
+            assert next(iterated).height
+            del iterated  # what waits is given up
+            assert_same_bits(pl.concat(query.iter_episodes(view=view)).sort("game_id", "tick"), wanted)
+
+
+def test_an_error_in_a_block_is_raised_where_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread keeps it to itself."""
+    query = store_with(tmp_path, *(episode(1, 2, game_id=f"g{n}") for n in range(5)))
+    query.features()
+    monkeypatch.setattr(game_reader, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(columnar, "ticks", lambda events, columns: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        query.features()
 
 
 def _each(sample: pl.DataFrame) -> dict[str, int]:
@@ -327,9 +417,4 @@ def test_the_sample_holds_all_that_makes_a_difference() -> None:
 @pytest.mark.parametrize("view", second_execution.EXECUTES)
 def test_the_version_of_the_sql_that_is_executed_is_the_one_there_is(view: str) -> None:
     """Whoever changes the SQL changes the second execution, and then the version that it names."""
-    assert second_execution.EXECUTES[view] == view_version(view)
-    assert second_execution.is_known(view, view_version(view))
-    assert not second_execution.is_known(view, "0123456789ab")
-    assert not second_execution.is_known("games", view_version("games"))
-    with second_execution.left_out():
-        assert not second_execution.is_known(view, view_version(view))
+    assert second_execution.EXECUTES[view] == catalogue().version(view)

@@ -40,6 +40,7 @@ _WHOLE_FILE_CELLS = 40_000_000  # rows times columns; larger files are read slic
 _WHOLE_FILE_BYTES = 64 << 20
 _SMALL_FILE_ROWS = 1 << 14
 _WORTHWHILE_SHARE = 1 / 16
+_FEW_RUNS = 64  # slices of a frame of which the columns may as well be made
 
 
 def _read(slices: Sequence[GameRows], columns: Sequence[str]) -> pl.DataFrame:
@@ -265,6 +266,13 @@ def _gathered(pieces: list[_Piece]) -> pl.DataFrame:
     frame = pieces[0].rows.frame
     if sum(piece.n_rows for piece in pieces) == frame.height:
         return frame
-    firsts = pl.Series([piece.first_row for piece in pieces], dtype=pl.Int64)
-    ends = pl.Series([piece.first_row + piece.n_rows for piece in pieces], dtype=pl.Int64)
+    runs: list[tuple[int, int]] = []  # first row and end of pieces that stand one behind the other
+    for piece in pieces:
+        if runs and runs[-1][1] == piece.first_row:
+            runs[-1] = (runs[-1][0], piece.first_row + piece.n_rows)
+        else:
+            runs.append((piece.first_row, piece.first_row + piece.n_rows))
+    if len(runs) <= _FEW_RUNS:  # no copy
+        return pl.concat([frame.slice(first, end - first) for first, end in runs], rechunk=False)
+    firsts, ends = (pl.Series(places, dtype=pl.Int64) for places in zip(*runs, strict=True))
     return frame[pl.int_ranges(firsts, ends, eager=True).explode()]

@@ -6,83 +6,101 @@ another bit for a small sample: a processor or a build of DuckDB may join a mult
 
 import os
 import random
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
+import polars.selectors as cs
 
+from vectra_analytics import prepared
+from vectra_analytics.features import Views
 from vectra_analytics.game_reader import NO_EVENTS
 
-EXECUTES: Mapping[str, str] = {"ticks": "090b8e2448be", "tick_features": "447ff237bfaf"}
+EXECUTES: Mapping[str, str] = {"ticks": "7ff621f6c410", "tick_features": "52b4ccb10c06"}
 """The views, each with the version of its SQL that :mod:`vectra_analytics.columnar` was written after."""
 
-TICK_KINDS = frozenset({"game_tick"})
-EVENT_COLUMNS = ("ts", "session_id", "seq", "game_id", "tick", "price", "active", "rugged")
-"""All that is read of events of those kinds."""
-
-BySql = Callable[[str, frozenset[str], pl.DataFrame, Sequence[str] | None], pl.DataFrame]
-"""A view's rows by its SQL: the view, the doc_types among the events, the events, the columns wanted (None: all)."""
-
-_TICK_COLUMNS = ("game_id", "tick", "ts", "price", "rugged")
-_lock = threading.Lock()
-_agrees: list[bool] = []  # empty until it was compared
+_ORDER = ("game_id", "tick")
+_TICKS_ALONE = frozenset({"game_tick"})
+_COLUMNS_OF_TICKS = ("ts", "session_id", "seq", "game_id", "tick", "price", "active", "rugged")
+_agrees: dict[str, bool] = {}  # by version of tick_features, once it was compared
 _is_off = [bool(os.environ.get("VECTRA_ONLY_SQL"))]
 
 
-def is_known(view: str, version: str) -> bool:
-    """Whether this is a view, in the version, that there is a second execution of."""
-    return EXECUTES.get(view) == version and not _is_off[0]
+def columns_read(views: Views, view: str, kinds: frozenset[str]) -> tuple[str, ...]:
+    """The columns of ``events`` that :func:`rows_of` needs of these doc_types."""
+    return _COLUMNS_OF_TICKS if _is_known(views, view) and kinds <= _TICKS_ALONE else prepared.columns_read(views, view)
 
 
 def rows_of(
-    view: str, kinds: frozenset[str], events: pl.DataFrame, columns: Sequence[str], by_sql: BySql
-) -> pl.DataFrame | None:
-    """The rows of a known view, ordered by game and tick; None where the SQL has to give them.
+    views: Views, view: str, events: pl.DataFrame, kinds: frozenset[str], columns: Sequence[str], order: Sequence[str]
+) -> pl.DataFrame:
+    """The rows that a view has over these events and no others, by whichever execution is the faster.
 
     Parameters
     ----------
+    views, view
+        The catalogue, and the name of the view in it.
     events
-        With :data:`EVENT_COLUMNS`, and all that the SQL reads where there are other kinds than game_tick among them.
+        Rows with the columns of :func:`columns_read`, or more.
+    kinds
+        The doc_types that are among them.
+    columns, order
+        Columns of the view: those wanted, and those by which the rows are ordered.
     """
-    if not _agrees_with(by_sql):
-        return None
-    return _rows_of(view, kinds, events, columns, by_sql)
+    if _is_known(views, view) and tuple(order) == _ORDER and _agrees_with_the_sql(views):
+        found = _computed(views, view, events, kinds, columns)
+        if found is not None:
+            return found
+    return _by_sql(views, view, events, kinds, columns, order)
 
 
-def _rows_of(
-    view: str, kinds: frozenset[str], events: pl.DataFrame, columns: Sequence[str], by_sql: BySql
+def _is_known(views: Views, view: str) -> bool:
+    return view in EXECUTES and EXECUTES[view] == views.version(view) and not _is_off[0]
+
+
+def _computed(
+    views: Views, view: str, events: pl.DataFrame, kinds: frozenset[str], columns: Sequence[str]
 ) -> pl.DataFrame | None:
+    """By numpy, all of it or what comes after the ticks."""
     from vectra_analytics import columnar  # here, for numpy's sake: most programs that import the package compute none
 
+    has_ticks_alone = kinds <= _TICKS_ALONE
     if view == "ticks":
-        return columnar.ticks(events, columns) if kinds <= TICK_KINDS else None
-    read = [name for name in _TICK_COLUMNS if name in columns or name in ("game_id", "tick", "price")]
-    ticks = columnar.ticks(events, read) if kinds <= TICK_KINDS else by_sql("ticks", kinds, events, read)
+        return columnar.ticks(events, columns) if has_ticks_alone else None
+    read = [name for name in ("game_id", "tick", "ts", "price", "rugged") if name in columns or name in _NEEDED]
+    ticks = columnar.ticks(events, read) if has_ticks_alone else _by_sql(views, "ticks", events, kinds, read, _ORDER)
     return None if ticks is None else columnar.tick_features(ticks, columns)
 
 
-def _agrees_with(by_sql: BySql) -> bool:
-    with _lock:
-        if not _agrees:
-            _agrees.append(_gives_the_same_bits(by_sql))
-        return _agrees[0]
+_NEEDED = ("game_id", "tick", "price")
 
 
-def _gives_the_same_bits(by_sql: BySql) -> bool:
-    """Whether all columns of `tick_features`, and so of `ticks`, are the same for the sample."""
-    events = sample()
-    wanted = by_sql("tick_features", TICK_KINDS, events, None)
-    found = _rows_of("tick_features", TICK_KINDS, events, wanted.columns, by_sql)
-    return found is not None and same_bits(found, wanted)
+def _by_sql(
+    views: Views, view: str, events: pl.DataFrame, kinds: frozenset[str], columns: Sequence[str], order: Sequence[str]
+) -> pl.DataFrame:
+    wanted = prepared.columns_read(views, view)
+    # Of ticks alone less was read: what the SQL asks of other kinds, of which there are no rows.
+    lacking = [pl.lit(None, NO_EVENTS.schema[name]).alias(name) for name in wanted if name not in events.columns]
+    return prepared.view_of(views, view, events.with_columns(lacking).select(wanted), kinds, columns, order)
+
+
+def _agrees_with_the_sql(views: Views) -> bool:
+    """Whether all columns of `tick_features`, and so those of `ticks`, are the same for the sample."""
+    version = views.version("tick_features")
+    if version not in _agrees:
+        events, columns = sample(), list(views["tick_features"].columns)
+        wanted = _by_sql(views, "tick_features", events, _TICKS_ALONE, columns, _ORDER)
+        found = _computed(views, "tick_features", events, _TICKS_ALONE, columns)
+        _agrees[version] = found is not None and same_bits(found, wanted)
+    return _agrees[version]
 
 
 def same_bits(some: pl.DataFrame, other: pl.DataFrame) -> bool:
     """Whether two frames hold the same, each float to the last bit."""
     floats = [name for name, kind in some.schema.items() if kind == pl.Float64]
-    return some.equals(other, null_equal=True) and all(
-        bool((some[name].to_numpy().view("i8") == other[name].to_numpy().view("i8")).all()) for name in floats
-    )
+    return some.with_columns(cs.datetime().dt.epoch()).equals(
+        other.with_columns(cs.datetime().dt.epoch()), null_equal=True
+    ) and all(bool((some[name].to_numpy().view("i8") == other[name].to_numpy().view("i8")).all()) for name in floats)
 
 
 _PRICES = (0.0, 5e-324, 1e-310, 1e-300, 1e-16, 1e-6, 0.1, 1.0, 1.0 + 2**-52, 600.0, 1e12, 1e150, 1e155, 1e300, 1.7e308)
@@ -93,9 +111,7 @@ def sample() -> pl.DataFrame:
     chance = random.Random(1)
     found = [event for game in range(12) for event in _game(f"game {game:02}", chance, is_wild=game % 3 == 2)]
     chance.shuffle(found)
-    schema = {name: NO_EVENTS.schema[name] for name in EVENT_COLUMNS}
-    events = pl.DataFrame(found, schema, orient="row", strict=False)
-    return pl.concat([NO_EVENTS, events.with_columns(doc_type=pl.lit("game_tick"))], how="diagonal")
+    return pl.DataFrame(found, {name: NO_EVENTS.schema[name] for name in _COLUMNS_OF_TICKS}, orient="row")
 
 
 def _game(name: str, chance: random.Random, *, is_wild: bool) -> Iterator[tuple[object, ...]]:

@@ -1,6 +1,9 @@
 """The rows of a view, or of a kind of event, some games after the other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 
 import polars as pl
 import polars.selectors as cs
@@ -10,8 +13,13 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.live_files import GameRows
-from vectra_analytics.prepared import columns_read, view_of
 from vectra_analytics.schema import EVENT_COLUMNS
+from vectra_analytics.second_execution import columns_read, rows_of
+
+_AT_ONCE = 2  # blocks that are computed meanwhile, a core each; one more may wait to be taken
+
+Block = tuple[list[str], pl.DataFrame]
+"""Some games and their rows."""
 
 
 def is_of_events(source: str) -> bool:
@@ -52,7 +60,7 @@ def of_kind(lying: Sequence[GameRows], source: str) -> list[GameRows]:
 
 def blocks_of(
     views: Views, source: str, lying: Sequence[GameRows], games: Iterable[str], columns: Sequence[str]
-) -> Iterator[tuple[list[str], pl.DataFrame]]:
+) -> Iterator[Block]:
     """The rows that a relation has of these games, in bounded memory: some games and their rows, in its order.
 
     Parameters
@@ -69,10 +77,43 @@ def blocks_of(
         read = [name for name in known if name in columns or name in order]
         for block, rows in GameReader(of_kind(lying, source), read).blocks(games):
             yield block, rows.sort(order).select(columns)
-    else:
-        kinds = frozenset(rows.file.doc_type for rows in lying)
-        for block, rows in GameReader(lying, columns_read(views, source)).blocks(games):
-            yield block, in_utc(view_of(views, source, rows, kinds, columns, order))
+        return
+    doc_types = views.doc_types(source)
+    of_view = [piece for piece in lying if piece.file.doc_type in doc_types]
+    kinds_of: dict[str, frozenset[str]] = {}
+    for piece in of_view:
+        kinds_of[piece.game_id] = kinds_of.get(piece.game_id, _NO_KINDS) | _KINDS[piece.file.doc_type]
+
+    def compute(block: Block) -> Block:
+        its_games, events = block
+        kinds = _NO_KINDS.union(*{kinds_of[game_id] for game_id in its_games})
+        return its_games, in_utc(rows_of(views, source, events, kinds, columns, order))
+
+    needed = columns_read(views, source, _NO_KINDS.union(*set(kinds_of.values())))
+    yield from _each(compute, GameReader(of_view, needed).blocks(games))
+
+
+_NO_KINDS: frozenset[str] = frozenset()
+_KINDS = {str(kind): frozenset({str(kind)}) for kind in DocType}
+
+
+def _each(compute: Callable[[Block], Block], blocks: Iterator[Block]) -> Iterator[Block]:
+    """What is made of each block, in order; where there are several, on two cores."""
+    first = list(islice(blocks, 2))
+    if len(first) < 2:
+        yield from map(compute, first)
+        return
+    waiting: deque[Future[Block]] = deque()
+    pool = ThreadPoolExecutor(_AT_ONCE, "vectra-views")
+    try:
+        for block in chain(first, blocks):
+            waiting.append(pool.submit(compute, block))
+            if len(waiting) > _AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def no_rows(views: Views, source: str) -> pl.DataFrame:
@@ -80,10 +121,12 @@ def no_rows(views: Views, source: str) -> pl.DataFrame:
     known, order = shape_of(views, source)
     if is_of_events(source):
         return NO_EVENTS
-    events = NO_EVENTS.select(columns_read(views, source))
-    return in_utc(view_of(views, source, events, frozenset(), known, order))
+    return in_utc(rows_of(views, source, NO_EVENTS, _NO_KINDS, known, order))
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
     """DuckDB calls the zone Etc/UTC; everywhere else here it is UTC."""
+    zones = {getattr(kind, "time_zone", None) for kind in frame.dtypes}
+    if zones <= {None, "UTC"}:
+        return frame
     return frame.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC"))
