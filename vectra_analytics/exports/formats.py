@@ -64,7 +64,7 @@ def write_rows(
         with _Behind(hashing) as behind:
             sink: _Sink = _ParquetSink(behind, schema) if suffix == ".parquet" else _CsvSink(behind, schema, suffix)
             n_rows = 0
-            for batch in rebatched(batches):
+            for batch in _ahead(rebatched(batches)):
                 sink.add(batch)
                 n_rows += batch.num_rows
             said = sink.finish({**meta, "n_rows": n_rows})
@@ -127,6 +127,18 @@ class _Behind(io.RawIOBase):
             self._thread.shutdown()
 
 
+class _Pieces(io.BytesIO):
+    """Text as Polars gives it, megabytes at a time: not joined, and written where errors of the disk are seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, content: Any) -> int:
+        self.pieces.append(bytes(content))  # no copy of what is bytes already
+        return len(content)
+
+
 class _CsvSink:
     """Numbers as the shortest text that reads back as they are, times in ISO 8601, NULL as an empty field."""
 
@@ -151,9 +163,10 @@ class _CsvSink:
         self._write(frame.with_columns(pl.col(suspect).str.replace(_FORMULA, "'${0}")), header=False)
 
     def _write(self, frame: pl.DataFrame, *, header: bool) -> None:
-        text = io.BytesIO()
+        text = _Pieces()
         frame.write_csv(text, include_header=header, datetime_format=_TIME)
-        self._file.write(text.getvalue())
+        for piece in text.pieces:
+            self._file.write(piece)
 
     def finish(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(self._file, gzip.GzipFile):
@@ -191,6 +204,15 @@ class _ParquetSink:
         self._writer.add_key_value_metadata({"vectra": orjson.dumps(meta)})
         self._writer.close()
         return meta
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches, each made while the one before is written."""
+    with ThreadPoolExecutor(1, "vectra-rows") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def rebatched(batches: Iterable[pa.RecordBatch], n_rows: int = 8 * ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
