@@ -16,8 +16,10 @@ from polars.testing import assert_frame_equal
 
 from tests.builders import START, episode, store_with
 from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery, VectraError
+from vectra_analytics.exports import formats
 from vectra_analytics.exports.formats import write_rows
 from vectra_analytics.features import catalogue
+from vectra_analytics.whole_files import HashingFile
 
 
 @pytest.fixture
@@ -146,12 +148,36 @@ def test_the_same_export_is_the_same_file(query: EventStoreQuery, tmp_path: Path
         assert first.sha256 == second.sha256
 
 
+def test_the_runs_of_a_text_are_looked_at_not_each_row(tmp_path: Path) -> None:
+    """A formula is guarded wherever it stands, behind NULLs and among other texts."""
+    names = [None, "=a", "=a", "b", None, "b", "=c"]
+    rows = pa.RecordBatch.from_pydict({"name": names, "other": ["x"] * 7})
+    done = write_rows(tmp_path / "f", ".csv", [rows], rows.schema, {})
+
+    assert (tmp_path / "f").read_text().split() == ["name,other", ",x", "'=a,x", "'=a,x", "b,x", ",x", "b,x", "'=c,x"]
+    assert done.meta["formula_guard"]["n_cells"] == 3
+
+
+def test_numbers_have_no_dictionary_and_texts_do(query: EventStoreQuery, tmp_path: Path) -> None:
+    """A dictionary of prices only grows."""
+    group = pq.ParquetFile(query.export(tmp_path / "f.parquet").path).metadata.row_group(0)
+    encodings = {group.column(n).path_in_schema: group.column(n).encodings for n in range(group.num_columns)}
+
+    assert "RLE_DICTIONARY" in encodings["game_id"]
+    assert "DELTA_BINARY_PACKED" in encodings["tick"]
+    assert set(encodings["price"]) == set(encodings["zscore_10"]) == {"PLAIN", "RLE"}
+
+
 def test_batches_make_no_difference(query: EventStoreQuery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the rows stream, the file holds them in order, once."""
     whole = query.export(tmp_path / "whole.csv").path.read_bytes()
-    monkeypatch.setattr("vectra_analytics.exports.rebatched.__defaults__", (2,))
-
-    assert query.export(tmp_path / "pieces.csv").path.read_bytes() == whole
+    blocks = query.export(tmp_path / "whole.parquet").path.read_bytes()
+    with monkeypatch.context() as small:
+        small.setattr("vectra_analytics.exports.rebatched.__defaults__", (2,))
+        assert query.export(tmp_path / "pieces.csv").path.read_bytes() == whole
+    monkeypatch.setattr("vectra_analytics.game_reader.BLOCK_ROWS", 2)
+    assert query.export(tmp_path / "blocks.csv").path.read_bytes() == whole
+    assert query.export(tmp_path / "blocks.parquet").path.read_bytes() == blocks
 
 
 def test_an_existing_target_is_left_alone_unless_told(query: EventStoreQuery, tmp_path: Path) -> None:
@@ -178,6 +204,30 @@ def test_a_failed_export_leaves_nothing_new(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(VectraError, match="No space left on device"):
+        query.export(target, overwrite=True)
+
+    assert {path: path.read_bytes() for path in tmp_path.glob("*f.*")} == before
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz"])
+@pytest.mark.parametrize("n_written", [0, 3])
+def test_a_disk_that_fills_up_behind_the_writer_is_told(
+    query: EventStoreQuery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, n_written: int
+) -> None:
+    """The thread that writes keeps no error to itself, and what was there stays."""
+    target = query.export(tmp_path / f"f{suffix}", games=["g1"]).path
+    before = {path: path.read_bytes() for path in tmp_path.glob("f.*")}
+    written: list[int] = []
+
+    def write(self: HashingFile, content: bytes) -> int:
+        if len(written) == n_written:
+            raise OSError(28, "No space left on device")
+        written.append(len(content))
+        return len(content)
+
+    monkeypatch.setattr(HashingFile, "write", write)
+    monkeypatch.setattr(formats._Behind, "_PIECE", 16)
     with pytest.raises(VectraError, match="No space left on device"):
         query.export(target, overwrite=True)
 

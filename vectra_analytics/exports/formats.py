@@ -85,6 +85,7 @@ class _Behind(io.RawIOBase):
         self._waiting: deque[Future[int]] = deque()
         self._held = bytearray()
         self._n_bytes = 0
+        self._is_over = False
 
     def writable(self) -> bool:
         return True
@@ -107,6 +108,8 @@ class _Behind(io.RawIOBase):
         return n_bytes
 
     def _pass_on(self, piece: bytes | bytearray) -> None:
+        if self._is_over:
+            return  # a format's writer still wants to end its file when all is lost
         while len(self._waiting) >= self._MOST_WAITING:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._file.write, piece))
@@ -118,12 +121,10 @@ class _Behind(io.RawIOBase):
                 self._pass_on(self._held)
                 while self._waiting:
                     self._waiting.popleft().result()
-        except BaseException:
-            self._file.abandon()
-            raise
+                return
         finally:
-            if kind is not None:
-                self._file.abandon()
+            self._is_over = True
+            self._file.abandon()
             self._thread.shutdown()
 
 
