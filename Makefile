@@ -33,6 +33,7 @@ lab: .venv/all  ## JupyterLab on the notebooks
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/python -m vectra_analytics.notebooks notebooks/*.ipynb
 	git --no-pager diff --stat notebooks
 
 docs: .venv/core  ## write the catalogue in docs/views.md anew from the views' headers
