@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lab samples notebooks bench format clean
+.PHONY: help demo test check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,7 +33,11 @@ lab: .venv/all  ## JupyterLab on the notebooks
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/python -m vectra_analytics.notebooks notebooks/*.ipynb
 	git --no-pager diff --stat notebooks
+
+docs: .venv/core  ## write the catalogue in docs/views.md anew from the views' headers
+	$(BIN)/python -m vectra_analytics.features docs/views.md
 
 samples: .venv/core  ## make data_samples again: the same bytes
 	$(BIN)/python -m vectra_analytics.simulator data_samples

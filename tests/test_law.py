@@ -3,12 +3,15 @@
 import textwrap
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.builders import episode, store_with
 from vectra_analytics import EventStorePaths, EventStoreQuery, LawBroken, check_view
 from vectra_analytics.features import FeatureView, catalogue
 from vectra_analytics.law import LAWS
+from vectra_analytics.law.corpus import full_corpus
+from vectra_analytics.law.laws import Case
 
 
 def view_text(sql: str, *, kind: str = "feature", reads: str = '"ticks"', unit: str = "number", grain: str = "") -> str:
@@ -252,6 +255,21 @@ def test_every_view_of_the_package_keeps_the_law_to_the_last_bit(query: EventSto
     assert {"header", "grain", "finite", "order", "isolation"} <= examined
     assert ("prefix" in examined) == (catalogue()[name].kind == "feature")
     assert [verdict.law for verdict in report.verdicts] == list(LAWS)
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_a_header_says_when_a_column_is_null_and_from_which_tick_it_has_a_value(name: str) -> None:
+    """In the games of the law: what is said never to be NULL is not, what may be is somewhere, and warm-ups are so."""
+    view = catalogue()[name]
+    games = [game for game in full_corpus() if game.events.height < 5_000]
+    rows = Case(catalogue(), view, games, 1, (), ()).whole
+    for column, about in view.columns.items():
+        n_null = rows[column].null_count()
+        assert (n_null > 0) == bool(about.null or about.warm_up), f"{column}: {n_null} NULLs"
+    if "tick" in view.grain and view.kind == "feature":
+        smooth = rows.filter(pl.col("game_id") == next(game.game_id for game in games if "smooth" in game.what))
+        for column, about in view.columns.items():
+            assert smooth[column].is_not_null().arg_max() == about.warm_up, column
 
 
 def test_a_report_can_be_read_by_people_and_programs(query: EventStoreQuery) -> None:

@@ -16,7 +16,8 @@ from vectra_analytics import demo as demonstration
 from vectra_analytics.compaction import compact
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import SPLITS
-from vectra_analytics.features import THIS_TICK, FeatureView, Views, own_views
+from vectra_analytics.features import FeatureView, Views, own_views
+from vectra_analytics.features.page import described
 from vectra_analytics.importers import ImportReport, import_recordings
 from vectra_analytics.law import check_view
 from vectra_analytics.paths import EventStorePaths
@@ -284,15 +285,7 @@ def _describe_view(views: Views, name: str, as_json: bool) -> None:
         ]
         _print_json({"view": name, "version": views.version(name), "kind": view.kind, "columns": columns})
         return
-    click.echo(f"{name} ({view.kind}, version {views.version(name)}): {view.title}")
-    click.echo(f"one row for each {', '.join(view.grain)}; reads {', '.join(view.reads)}\n{view.source}\n")
-    for column, about in view.columns.items():
-        click.echo(f"  {column:<28} {about.unit:<12} {about.doc}")
-        further = [about.window] if about.window != THIS_TICK else []
-        further += [f"from tick {about.warm_up}"] if about.warm_up else []
-        further += [f"NULL: {about.null}"] if about.null else []
-        if further:
-            click.echo(f"  {'':<28} {'':<12} {'; '.join(further)}")
+    click.echo(described(view, views.version(name)))
 
 
 @_vectra.command("sql")

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView
+from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView, VectraError
 from vectra_analytics.features import Views, catalogue
 from vectra_analytics.features.header import tokens, words_of
 from vectra_analytics.live_files import LiveFile
@@ -131,6 +131,7 @@ class Relations:
         self._views = catalogue() if views is None else views
         self._data_dir = data_dir
         self._files = files
+        self._refused: dict[str, VectraError] = {}
 
     def __enter__(self) -> "Relations":
         return self
@@ -138,9 +139,17 @@ class Relations:
     def __exit__(self, *exc: object) -> None:
         self.cursor.close()
 
-    def offer(self, sql: str) -> None:
-        """Make the relations that ``sql`` may name; a word that only looks like one costs little."""
+    def offer(self, sql: str, require: Callable[[str], None]) -> None:
+        """Make the relations that ``sql`` may name; a word that only looks like one costs little.
+
+        A view of which ``require`` raises an error is none, and the error is kept for a statement that does name it.
+        """
         for name in named_in(sql, self._views):
+            try:
+                require(name)
+            except VectraError as error:
+                self._refused[name] = error
+                continue
             self.cursor.execute(f"CREATE TEMP VIEW {name} AS {self.select(name)}")
 
     def select(self, name: str, columns: str = "*") -> str:
@@ -184,6 +193,11 @@ class Relations:
                 raise NotReadOnly(
                     f"the statement reaches outside the store: it names the file {missing[1]!r}"
                 ) from error
+            name = missing[1].lower()
+            if name in self._refused:
+                raise self._refused[name] from error
+            if name in self._views.broken:
+                raise VectraError(self._views.broken[name]) from error
             known = ", ".join(self._views.relations())
             raise UnknownView(f"no relation is named {missing[1]!r}; there are {known}") from error
         except duckdb.BinderException as error:

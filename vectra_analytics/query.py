@@ -13,7 +13,7 @@ import polars.selectors as cs
 import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, NoCatalog
-from vectra_analytics.engine import Relations, check_read_only, named_in, quote_identifier
+from vectra_analytics.engine import Relations, check_read_only, quote_identifier
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views
 from vectra_analytics.features.header import statement_text
@@ -130,9 +130,9 @@ class EventStoreQuery:
         if n_buckets < 1:
             raise VectraError(f"n_buckets is {n_buckets}; it must be 1 or more")
         ys = [y] if isinstance(y, str) else list(y)
-        sql = self._checked(sql)
+        sql = check_read_only(sql)
         with self._relations() as relations, relations.explained():
-            relations.offer(sql)
+            relations.offer(sql, self._require)
             answer = relations.relation(sql, params)
             types = dict(zip(answer.columns, answer.types, strict=True))
             for name in [x, *ys, *([] if by is None else [by])]:
@@ -453,24 +453,20 @@ class EventStoreQuery:
 
     @contextlib.contextmanager
     def _answer(self, sql: str, params: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyRelation]:
-        sql = self._checked(sql)
-        with self._relations() as relations, relations.explained():
-            relations.offer(sql)
-            yield relations.relation(sql, params)
-
-    def _checked(self, sql: str) -> str:
-        """The statement, if it only reads, and reads no view of the user's that breaks the law."""
         sql = check_read_only(sql)
-        for name in named_in(sql, self._views):
-            if name in self._views:
-                _require(self._views, name)
-        return sql
+        with self._relations() as relations, relations.explained():
+            relations.offer(sql, self._require)
+            yield relations.relation(sql, params)
 
     def _wanted(self, source: str, columns: Sequence[str] | None) -> list[str]:
         """The columns that are wanted of a relation, which is no view of the user's that breaks the law."""
+        self._require(source)
+        return wanted_columns(self._views, source, columns)
+
+    def _require(self, source: str) -> None:
+        """Raise where this is a view of the user's own that breaks the law."""
         if not is_of_events(source):
             _require(self._views, source)
-        return wanted_columns(self._views, source, columns)
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         with relations.explained():

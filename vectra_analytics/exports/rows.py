@@ -32,10 +32,14 @@ class ViewRows:
         from importlib.metadata import version as installed  # here: it loads much that only an export needs
 
         about = self.view.columns
+        chain = self.views.building_order(self.view.name)
+        own = {view.name: view.sql for view in chain if not view.is_shipped}
         return {
             "store_version": self.version,
             "view": self.view.name,
             "view_version": self.views.version(self.view.name),
+            "views": {view.name: self.views.version(view.name) for view in chain},
+            **({"own_views": own} if own else {}),
             "filters": dict(self.filters),
             "columns": {
                 name: {"unit": about[name].unit, "meaning": about[name].doc} for name in self.columns if name in about

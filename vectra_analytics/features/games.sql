@@ -7,22 +7,22 @@
 -- source = "One row a game with at least one tick."
 -- [columns]
 -- game_id = { unit = "id", doc = "The game." }
--- started_at = { unit = "UTC, us", doc = "ts of its first tick; NULL where that has no time of its own." }
--- ended_at = { unit = "UTC, us", doc = "ts of its last tick; NULL where that has no time of its own." }
--- n_ticks = { unit = "count", doc = "Rows in `ticks`." }
--- rug_tick = { unit = "ticks", doc = "The tick of the rug; NULL if none was seen." }
--- peak_price = { unit = "price", doc = "Highest price." }
--- peak_tick = { unit = "ticks", doc = "First tick at the peak." }
--- last_price = { unit = "price", doc = "Price of the tick before the rug; NULL if it was not seen." }
--- rug_price = { unit = "price", doc = "Price at the rug; NULL if none was seen." }
--- missing_ticks = { unit = "count", doc = "Holes between the first and the last tick." }
--- joined_late = { unit = "flag", doc = "Whether the first tick seen is after 0." }
--- is_complete = { unit = "flag", doc = "Whether tick 0 and the rug were seen and nothing between is missing." }
--- n_sessions = { unit = "count", doc = "Recording sessions that saw a tick of it." }
--- sources = { unit = "doc_types", doc = "Kinds of event that named its ticks: sorted, with commas between." }
--- n_actions = { unit = "count", doc = "Its player_action events." }
--- n_players = { unit = "count", doc = "Different player ids in its events." }
--- n_conflicts = { unit = "count", doc = "Ticks on whose price the sightings disagree." }
+-- started_at = { unit = "UTC, us", doc = "ts of its first tick.", window = "the game", null = "that tick has no time of its own" }
+-- ended_at = { unit = "UTC, us", doc = "ts of its last tick.", window = "the game", null = "that tick has no time of its own" }
+-- n_ticks = { unit = "count", doc = "Rows in `ticks`.", window = "the game" }
+-- rug_tick = { unit = "ticks", doc = "The tick of the rug.", window = "the game", null = "no rug was seen" }
+-- peak_price = { unit = "price", doc = "Highest price.", window = "the game" }
+-- peak_tick = { unit = "ticks", doc = "First tick at the peak.", window = "the game" }
+-- last_price = { unit = "price", doc = "Price of the tick before the rug.", window = "the game", null = "that tick, or the rug, was not seen" }
+-- rug_price = { unit = "price", doc = "Price at the rug.", window = "the game", null = "no rug was seen" }
+-- missing_ticks = { unit = "count", doc = "Holes between the first and the last tick.", window = "the game" }
+-- joined_late = { unit = "flag", doc = "Whether the first tick seen is after 0.", window = "the game" }
+-- is_complete = { unit = "flag", doc = "Whether tick 0 and the rug were seen and nothing between is missing.", window = "the game" }
+-- n_sessions = { unit = "count", doc = "Recording sessions that saw a tick of it.", window = "the game" }
+-- sources = { unit = "doc_types", doc = "Kinds of event that named its ticks: sorted, with commas between.", window = "the game" }
+-- n_actions = { unit = "count", doc = "Its player_action events.", window = "the game" }
+-- n_players = { unit = "count", doc = "Different player ids in its events.", window = "the game" }
+-- n_conflicts = { unit = "count", doc = "Ticks on whose price the sightings disagree.", window = "the game" }
 -- ///
 WITH per_game AS (
     SELECT

@@ -7,26 +7,26 @@
 -- [columns]
 -- game_id = { unit = "id", doc = "The game." }
 -- tick = { unit = "ticks", doc = "Position in the game, from 0." }
--- ts = { unit = "UTC, us", doc = "When it happened; NULL where no source has a time of its own for the tick." }
+-- ts = { unit = "UTC, us", doc = "When it happened.", null = "no source has a time of its own for the tick" }
 -- price = { unit = "price", doc = "Multiplier, 1.0 at the first tick." }
 -- rugged = { unit = "flag", doc = "Whether this is the tick of the rug." }
--- price_change = { unit = "price", doc = "price - price one tick ago; NULL where that tick was not seen." }
--- price_pct_change = { unit = "ratio", doc = "price_change / price one tick ago: 0.05 is five per cent up; NULL where that price is 0." }
--- log_return = { unit = "log ratio", doc = "ln(price / price one tick ago); NULL where either is 0." }
--- volatility_5 = { unit = "price", doc = "Sample standard deviation of the last 5 prices; NULL where one of the 5 ticks was not seen." }
--- volatility_10 = { unit = "price", doc = "The same for the last 10." }
--- volatility_20 = { unit = "price", doc = "The same for the last 20." }
--- return_volatility_5 = { unit = "ratio", doc = "Sample standard deviation of the last 5 price_pct_change; NULL where one of them is." }
--- return_volatility_10 = { unit = "ratio", doc = "The same for the last 10." }
--- return_volatility_20 = { unit = "ratio", doc = "The same for the last 20." }
--- max_price = { unit = "price", doc = "Running maximum: the highest price seen up to and including this tick." }
--- drawdown = { unit = "ratio", doc = "(price - max_price) / max_price: 0 at a new high, -0.25 a quarter below it." }
--- max_drawdown = { unit = "ratio", doc = "The lowest drawdown so far." }
--- ticks_since_peak = { unit = "ticks", doc = "Ticks since the first one at the running maximum." }
--- momentum_3 = { unit = "ratio", doc = "(price - price 3 ticks ago) / price 3 ticks ago; NULL where that tick was not seen or its price is 0." }
--- momentum_5 = { unit = "ratio", doc = "The same over 5 ticks." }
--- momentum_10 = { unit = "ratio", doc = "The same over 10 ticks." }
--- zscore_10 = { unit = "deviations", doc = "(price - mean of the last 10) / volatility_10; NULL for a constant window." }
+-- price_change = { unit = "price", doc = "price - price one tick ago.", window = "this tick and the one before", warm_up = 1, null = "the tick before was not seen" }
+-- price_pct_change = { unit = "ratio", doc = "price_change / price one tick ago: 0.05 is five per cent up.", window = "this tick and the one before", warm_up = 1, null = "the tick before was not seen, or its price is 0" }
+-- log_return = { unit = "log ratio", doc = "ln(price / price one tick ago).", window = "this tick and the one before", warm_up = 1, null = "the tick before was not seen, or one of the two prices is 0" }
+-- volatility_5 = { unit = "price", doc = "Sample standard deviation of the last 5 prices.", window = "the last 5 ticks", warm_up = 4, null = "one of the 5 ticks was not seen" }
+-- volatility_10 = { unit = "price", doc = "Sample standard deviation of the last 10 prices.", window = "the last 10 ticks", warm_up = 9, null = "one of the 10 ticks was not seen" }
+-- volatility_20 = { unit = "price", doc = "Sample standard deviation of the last 20 prices.", window = "the last 20 ticks", warm_up = 19, null = "one of the 20 ticks was not seen" }
+-- return_volatility_5 = { unit = "ratio", doc = "Sample standard deviation of the last 5 price_pct_change.", window = "the last 6 ticks", warm_up = 5, null = "one of the 5 price_pct_change is NULL" }
+-- return_volatility_10 = { unit = "ratio", doc = "Sample standard deviation of the last 10 price_pct_change.", window = "the last 11 ticks", warm_up = 10, null = "one of the 10 price_pct_change is NULL" }
+-- return_volatility_20 = { unit = "ratio", doc = "Sample standard deviation of the last 20 price_pct_change.", window = "the last 21 ticks", warm_up = 20, null = "one of the 20 price_pct_change is NULL" }
+-- max_price = { unit = "price", doc = "Running maximum: the highest price up to and including this tick.", window = "all ticks seen so far" }
+-- drawdown = { unit = "ratio", doc = "(price - max_price) / max_price: 0 at a new high, -0.25 a quarter below it.", window = "all ticks seen so far", null = "max_price is 0" }
+-- max_drawdown = { unit = "ratio", doc = "The lowest drawdown so far.", window = "all ticks seen so far", null = "every drawdown so far is NULL" }
+-- ticks_since_peak = { unit = "ticks", doc = "Ticks since the first one at the running maximum.", window = "all ticks seen so far" }
+-- momentum_3 = { unit = "ratio", doc = "(price - price 3 ticks ago) / price 3 ticks ago.", window = "this tick and the one 3 ticks ago", warm_up = 3, null = "the tick 3 ticks ago was not seen, or its price is 0" }
+-- momentum_5 = { unit = "ratio", doc = "(price - price 5 ticks ago) / price 5 ticks ago.", window = "this tick and the one 5 ticks ago", warm_up = 5, null = "the tick 5 ticks ago was not seen, or its price is 0" }
+-- momentum_10 = { unit = "ratio", doc = "(price - price 10 ticks ago) / price 10 ticks ago.", window = "this tick and the one 10 ticks ago", warm_up = 10, null = "the tick 10 ticks ago was not seen, or its price is 0" }
+-- zscore_10 = { unit = "deviations", doc = "(price - mean of the last 10 prices) / volatility_10.", window = "the last 10 ticks", warm_up = 9, null = "one of the 10 ticks was not seen, or all have the same price" }
 -- ///
 WITH levels AS (
     SELECT

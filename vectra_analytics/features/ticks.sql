@@ -7,7 +7,7 @@
 -- [columns]
 -- game_id = { unit = "id", doc = "The game." }
 -- tick = { unit = "ticks", doc = "Position in the game, from 0; ordered by it, never by the order of recording." }
--- ts = { unit = "UTC, us", doc = "When it happened, by the best source with a time of its own for the tick; else NULL." }
+-- ts = { unit = "UTC, us", doc = "When it happened, by the best source with a time of its own for the tick.", null = "no source has a time of its own for the tick" }
 -- price = { unit = "price", doc = "Multiplier, 1.0 at the first tick." }
 -- rugged = { unit = "flag", doc = "Whether this is the tick of the rug; no tick comes after it." }
 -- source = { unit = "doc_type", doc = "The kind of event that gave the price." }

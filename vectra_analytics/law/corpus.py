@@ -50,6 +50,7 @@ def short_corpus() -> tuple[Game, ...]:
         _game(6, "a rug at tick 1", [1.0, 0.01], rug=True, cuts=(0,)),
         _game(7, "long, without holes", _walk(7, 640, 0.03), rug=True, cuts=_around_edges(640)[::3]),
         _game(8, "nothing but zeros", [0.0] * 12, cuts=(3, 7)),
+        _listed(9, "known from the feed's list of games alone", 26),
     )
 
 
@@ -94,15 +95,21 @@ def cut(game: Game, ticks: Iterable[int]) -> pl.DataFrame:
 
 def _left(events: pl.DataFrame, tick: int) -> pl.DataFrame:
     """The events of a game that are left when it is cut off after a tick."""
-    ends = events.filter(pl.col("tick") > tick)["ts"].min()
-    if ends is None:
-        return events
-    is_list = pl.col("doc_type") == "complete_game"
-    came_before = is_list | (pl.col("ts") < ends)
+    end = end_of(events, tick)
+    came_before = _IS_LIST | (pl.lit(True) if end is None else pl.col("ts") < end)
     events = events.filter(pl.when(pl.col("tick").is_null()).then(came_before).otherwise(pl.col("tick") <= tick))
     shorter = pl.col("raw_json").map_elements(lambda text: _cut_list(text, tick), pl.String)
-    lists = events.filter(is_list).with_columns(raw_json=shorter, rugged=pl.lit(False))
-    return pl.concat([events.filter(~is_list), lists])
+    lists = events.filter(_IS_LIST).with_columns(raw_json=shorter, rugged=pl.lit(False))
+    return pl.concat([events.filter(~_IS_LIST), lists])
+
+
+_IS_LIST = pl.col("doc_type") == "complete_game"
+
+
+def end_of(events: pl.DataFrame, tick: int) -> datetime | None:
+    """When the first event came that a cut after this tick removes; a list of prices comes when the game is over."""
+    end = events.filter((pl.col("tick") > tick) | _IS_LIST)["ts"].min()
+    return end if isinstance(end, datetime) else None
 
 
 _COPY = "~cut "
@@ -211,6 +218,14 @@ def _frame(number: int, **columns: Any) -> pl.DataFrame:
         },
         schema=NO_EVENTS.schema,
     )
+
+
+def _listed(number: int, what: str, n: int) -> Game:
+    """A game of which nothing was seen but the list of its prices, afterwards; so its ticks have no times."""
+    prices = [*_walk(number, n - 1), 0.01]
+    said = json.dumps({"id": _id(number), "prices": prices, "rugged": True})
+    events = _frame(number, doc_type="complete_game", ts=[_START], seq=[1], rugged=True, raw_json=said)
+    return Game(_id(number), what, events, tuple(range(n - 1)))
 
 
 def _mixed(number: int, what: str, n: int) -> Game:

@@ -12,7 +12,7 @@ import polars.selectors as cs
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views
 from vectra_analytics.law.compare import Comparison, Difference, compare
-from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, scaled, uncut_name
+from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, end_of, scaled, uncut_name
 from vectra_analytics.law.report import Counterexample, Verdict
 from vectra_analytics.prepared import columns_read, view_of
 
@@ -188,8 +188,7 @@ def _until_cut(case: Case, rows: pl.DataFrame, games: Iterable[Game]) -> pl.Data
 
 def _ends(game: Game) -> pl.DataFrame:
     """When the first event came that each cut removes."""
-    timed = game.events.select("tick", "ts").drop_nulls()
-    ends = [timed.filter(pl.col("tick") > tick)["ts"].min() for tick in game.cuts]
+    ends = [end_of(game.events, tick) for tick in game.cuts]
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "game_id": pl.String,
         "cut": pl.Int64,

@@ -1,0 +1,48 @@
+"""The stamp of a notebook: its own version, the versions of the views that it asks for, and the data that it shows.
+
+``python -m vectra_analytics.notebooks FILE...`` renews the stamps; a stored output is of the views that they name.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from vectra_analytics.errors import VectraError
+from vectra_analytics.features import Views, own_views
+
+FIRST_VERSION = "1.0"
+
+
+def views_asked(notebook: dict[str, Any], views: Views) -> dict[str, str]:
+    """The versions of the views that code in a notebook names, in SQL or as a call such as ``games()``."""
+    code = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    words = {word.removeprefix("get_") for word in re.findall(r"\w+", code.lower())}
+    return {name: views.version(name) for name in views if name in words}
+
+
+def stamped(notebook: dict[str, Any], views: Views, data: str) -> dict[str, Any]:
+    """The notebook with the stamp that it should have; the version, which people raise, stays."""
+    before = notebook["metadata"].get("vectra", {})
+    stamp = {
+        "version": before.get("version", FIRST_VERSION),
+        "views": views_asked(notebook, views),
+        "data": before.get("data", data),
+    }
+    return {**notebook, "metadata": {**notebook["metadata"], "vectra": stamp}}
+
+
+def stamp_file(path: Path, views: Views, data: str = "data_samples") -> None:
+    """Renew the stamp in a notebook's file; all else in it stays."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        text = json.dumps(stamped(notebook, views, data), indent=1, ensure_ascii=False, sort_keys=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VectraError(f"cannot stamp {path}: it is no notebook that can be read: {error}") from error
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        stamp_file(Path(name), own_views())
