@@ -53,7 +53,7 @@ def parts(folder: Path, n_games: int, recordings: Path | None = None) -> dict[st
         "export": lambda: whole.export(games),
         "storage": lambda: storage.sizes(games),
         "compaction": lambda: storage.compaction(games),
-        "big": lambda: one_game.big_features(games),
+        "big": lambda: [*one_game.big_features(games), *whole.big_export(games)],
     }
 
 

@@ -118,6 +118,11 @@ class Corpus:
         compact(paths)
         return paths
 
+    def days(self, n_days: int, games_a_day: int) -> EventStorePaths:
+        """A large store, made when it is first asked for; see :func:`write_days`."""
+        folder = self.folder / f"{n_days}-days-of-{games_a_day}"
+        return EventStorePaths(folder) if folder.exists() else write_days(folder, n_days, games_a_day)
+
     def forms(self) -> dict[str, EventStorePaths]:
         """Both of ours by name."""
         return {"compacted": self.compacted, "as recorded": self.as_recorded}

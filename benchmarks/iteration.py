@@ -88,7 +88,7 @@ def go_through(way: str, paths: EventStorePaths, columns: list[str]) -> dict[str
         n_rows += frame.height
         price += float(frame["price"].sum())
     seconds = time.perf_counter() - begin
-    return {"games": n_games, "rows": n_rows, "price": price, "seconds": seconds, "memory": _peak_memory()}
+    return {"games": n_games, "rows": n_rows, "price": price, "seconds": seconds, "memory": peak_memory()}
 
 
 def _ours(paths: EventStorePaths, columns: list[str]) -> Iterator[pl.DataFrame]:
@@ -133,7 +133,7 @@ def _a_query_a_game(corpus: Corpus) -> float:
     return best_of(1, ask) / len(games)
 
 
-def _peak_memory() -> float:
+def peak_memory() -> float:
     """Bytes that this process held at most."""
     # getrusage would do, but Linux hands a parent's peak on to the program that a child becomes.
     status = Path("/proc/self/status")

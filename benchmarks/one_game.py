@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from benchmarks import by_hand
-from benchmarks.corpus import Corpus, live_files, write_days
+from benchmarks.corpus import Corpus, live_files
 from benchmarks.results import MILLISECONDS, Result, Way, check_same, compared, in_turns
 from vectra_analytics import EventStoreQuery
 from vectra_analytics.features import catalogue
@@ -45,7 +45,7 @@ def features(corpus: Corpus) -> list[Result]:
 
 def big_features(corpus: Corpus, n_days: int = 100, games_a_day: int = 1000) -> list[Result]:
     """The features of one game out of a hundred thousand, in a store that was made day by day."""
-    query = EventStoreQuery(write_days(corpus.folder / "big", n_days, games_a_day))
+    query = EventStoreQuery(corpus.days(n_days, games_a_day))
     known = query.list_games()
     games = random.Random(1).sample(known, min(N_SAMPLED + 1, len(known)))
     ours, in_memory = in_turns(games, _ours(query), _in_memory(query))

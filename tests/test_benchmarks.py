@@ -78,14 +78,24 @@ def test_iteration_is_measured_beside_agreeing_alternatives(games: Corpus, monke
 
 
 def test_whole_corpus_measures_agree(games: Corpus) -> None:
-    """Features of everything beside three tools and the limit, exports beside COPY and the limit."""
+    """Features of everything beside four tools and two limits, exports beside COPY and the limit."""
     features = whole.features(games)
     exports = _alternatives(whole.export(games))
 
-    assert len(features) == 2 * 4
+    assert len(features) == 2 * 6
     for row in features:
         assert row.ratio is not None or "pandas by hand: not measured" in row.alternative
     assert [len(beside) for beside in exports.values()] == [2, 2]
+
+
+def test_an_export_of_a_large_store_is_measured_beside_one_of_a_tenth(games: Corpus) -> None:
+    """Each in a process of its own, with what it held in memory."""
+    seconds, memory = whole.big_export(games, n_days=2, games_a_day=10)
+
+    assert seconds.what == "export of 5,000 ticks to .parquet"
+    assert seconds.alternative.endswith(": that of 500, times ten")
+    assert memory.cost
+    assert memory.cost > 1e7
 
 
 def test_storage_is_measured(games: Corpus) -> None:
