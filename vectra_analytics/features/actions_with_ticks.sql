@@ -74,6 +74,11 @@ actions AS (
     FROM trades
 ),
 
+with_tick AS (
+    SELECT * FROM actions
+    WHERE tick IS NOT NULL
+),
+
 without_tick AS (
     SELECT * FROM actions
     WHERE tick IS NULL
@@ -106,41 +111,38 @@ same_time AS (
     GROUP BY a.session_id, a.seq, t.tick
 ),
 
--- Each join below is of a strict inequality and of times or ticks that a game has once, so there are no ties.
-candidates AS (
-    SELECT a.session_id, a.seq, t.tick
-    FROM actions AS a
-    ASOF INNER JOIN ticks AS t ON a.game_id = t.game_id AND a.tick > t.tick
-    UNION ALL
-    SELECT a.session_id, a.seq, r.tick
-    FROM without_tick AS a
-    ASOF INNER JOIN reached AS r ON a.game_id = r.game_id AND a.ts > r.ts
-    UNION ALL
-    SELECT session_id, seq, tick
+recorded_before AS (
+    SELECT session_id, seq, max(tick) AS tick
     FROM same_time
     WHERE timed_by[1] = session_id AND timed_by[2] < seq
+    GROUP BY session_id, seq
 ),
 
+-- A game has each tick once, and each time once in `reached`: strictly before it there is one last of them, no tie.
 known AS (
-    SELECT session_id, seq, max(tick) AS seen_tick
-    FROM candidates
-    GROUP BY session_id, seq
+    SELECT a.*, below.tick AS seen_tick
+    FROM with_tick AS a
+    ASOF LEFT JOIN ticks AS below ON a.game_id = below.game_id AND a.tick > below.tick
+    UNION ALL
+    SELECT a.*, greatest(earlier.tick, same.tick) AS seen_tick
+    FROM without_tick AS a
+    ASOF LEFT JOIN reached AS earlier ON a.game_id = earlier.game_id AND a.ts > earlier.ts
+    LEFT JOIN recorded_before AS same ON a.session_id = same.session_id AND a.seq = same.seq
 )
 
 SELECT
-    a.game_id,
-    session_id,
-    seq,
-    a.ts,
-    a.doc_type,
-    a.player_id,
-    a.username,
-    a.action_type,
-    a.tick,
+    k.game_id,
+    k.session_id,
+    k.seq,
+    k.ts,
+    k.doc_type,
+    k.player_id,
+    k.username,
+    k.action_type,
+    k.tick,
     k.seen_tick,
     t.ts AS seen_ts,
     t.price AS seen_price,
-    a.tick - k.seen_tick AS ticks_since_seen
-FROM actions AS a
-LEFT JOIN known AS k USING (session_id, seq)
-LEFT JOIN ticks AS t ON a.game_id = t.game_id AND k.seen_tick = t.tick
+    k.tick - k.seen_tick AS ticks_since_seen
+FROM known AS k
+LEFT JOIN ticks AS t ON k.game_id = t.game_id AND k.seen_tick = t.tick
