@@ -22,7 +22,7 @@ from tests.builders import (
 from tests.test_tick_features import assert_same_bits
 from tests.test_ticks_and_games import at, history, update
 from vectra_analytics import EventEnvelope, EventSource, EventStorePaths, EventStoreQuery, import_recordings
-from vectra_analytics.features import building_order
+from vectra_analytics.features import building_order, catalogue
 
 TYPES = {
     "game_id": "VARCHAR",
@@ -417,6 +417,8 @@ def test_every_action_sees_what_the_rule_says(tmp_path: Path, seed: int) -> None
         since = None if wanted is None or event.tick is None else event.tick - wanted
         assert (row["tick"], row["ticks_since_seen"]) == (event.tick, since)
     assert len({row["seen_tick"] for row in got.values()}) > 10
+    said = catalogue()["actions_with_ticks"].columns
+    assert all(row[name] is not None or said[name].null for row in got.values() for name in said)
 
 
 @pytest.mark.skipif(not REAL_SAMPLES.is_file(), reason=NO_REAL_RECORDINGS)

@@ -30,6 +30,7 @@ from tests.test_tick_features import (
     with_holes,
 )
 from vectra_analytics import EventStorePaths, EventStoreQuery, import_recordings
+from vectra_analytics.features import catalogue
 
 HELD = (5, 10, 20, 40, 80, 160)
 RATIOS = ["return_volatility_before_rug", "log_return_volatility_before_rug", "max_drawdown_before_rug"]
@@ -281,17 +282,16 @@ def test_without_a_rug_there_is_no_tick_of_it(tmp_path: Path) -> None:
 
 
 def test_prices_beyond_all_measure_give_null_and_never_infinity(tmp_path: Path) -> None:
-    """Where a return or its square overflows there is none; the rest of the row stays."""
-    got = row_of_prices(tmp_path / "returns", 1e-200, 1e200, 1e-200, 1e200)
-    assert got["return_volatility_before_rug"] is None  # one finite return alone
-    assert got["n_spikes_down_15"] == 1
+    """A return that overflows is none and no spike; a deviation that does is NULL; the rest of the row stays."""
+    got = row_of_prices(tmp_path / "returns", 1e-200, 1e200, 1, 2, 1)
+    assert got["return_volatility_before_rug"] == pytest.approx(sqrt(13 / 12), rel=1e-14)  # of -1, 1 and -.5
+    assert (got["n_spikes_up_15"], got["n_spikes_down_15"]) == (1, 2)
     got = row_of_prices(tmp_path / "squares", 1.0, 1e200, 1.0, 1e250)
     assert got["return_volatility_before_rug"] is None
-    assert got["log_return_volatility_before_rug"] == pytest.approx(
-        row_of_prices(tmp_path / "logs", 1.0, 1e200, 1.0, 1e250)["log_return_volatility_before_rug"]
-    )
-    assert got["peak_price"] == 1e250
-    assert got["max_drawdown_before_rug"] == -1.0
+    logs = [200 * math.log(10), -200 * math.log(10), 250 * math.log(10)]
+    mean = sum(logs) / 3
+    assert got["log_return_volatility_before_rug"] == pytest.approx(sqrt(sum((x - mean) ** 2 for x in logs) / 2))
+    assert (got["peak_price"], got["max_drawdown_before_rug"]) == (1e250, -1.0)
 
 
 # Against the oracle
@@ -406,6 +406,9 @@ def test_each_game_has_one_row_finite_or_null(episodes: EventStoreQuery) -> None
     floats = got.select(cs.float())
     assert set(floats.columns) == {*RATIOS, *LEVELS}
     assert floats.select((cs.all().is_null() | cs.all().is_finite()).all()).row(0) == (True,) * floats.width
+    said = catalogue()["episode_features"].columns
+    missing = {name for name in got.columns if got[name].null_count()}
+    assert missing | {"started_at"} == {name for name in got.columns if said[name].null}
 
 
 @pytest.mark.parametrize("stored", [False, True])

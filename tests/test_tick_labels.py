@@ -26,6 +26,7 @@ from tests.test_tick_features import (
     with_holes,
 )
 from vectra_analytics import EventStorePaths, EventStoreQuery, import_recordings
+from vectra_analytics.features import catalogue
 
 HORIZONS = (5, 10, 20, 40)
 FLAGS = [f"rugs_within_{h}" for h in HORIZONS]
@@ -386,6 +387,8 @@ def test_each_tick_has_one_row_of_labels_finite_or_null(episodes: EventStoreQuer
     got = episodes.features("tick_labels")
     assert got.select("game_id", "tick").rows() == episodes.features("ticks").select("game_id", "tick").rows()
     assert got.select((cs.float().is_null() | cs.float().is_finite()).all()).row(0) == (True,) * len(RATIOS)
+    said = catalogue()["tick_labels"].columns
+    assert [name for name in COLUMNS if got[name].null_count()] == [name for name in COLUMNS if said[name].null]
 
 
 @pytest.mark.parametrize("stored", [False, True])
