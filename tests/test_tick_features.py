@@ -75,13 +75,13 @@ def column(query: EventStoreQuery, name: str, game_id: str = "g1") -> list[float
     return query.get_tick_features(game_id)[name].to_list()
 
 
-def plain_features(ticks: pl.DataFrame, threads: int | None = None) -> pl.DataFrame:
-    """What the view's SQL makes of a plain table of ticks, in a DuckDB of our own with so many threads."""
+def plain_features(ticks: pl.DataFrame, threads: int | None = None, view: str = "tick_features") -> pl.DataFrame:
+    """What a view's SQL makes of a plain table of ticks, in a DuckDB of our own with so many threads."""
     with duckdb.connect(config={} if threads is None else {"threads": threads}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("given_ticks", ticks.to_arrow())
         connection.execute("CREATE TABLE ticks AS FROM given_ticks")
-        sql = f"SELECT * FROM ({catalogue()['tick_features'].sql}) ORDER BY game_id, tick"
+        sql = f"SELECT * FROM ({catalogue()[view].sql}) ORDER BY {', '.join(catalogue()[view].grain)}"
         found: pl.DataFrame = connection.sql(sql).pl()
         return found
 

@@ -235,7 +235,7 @@ def _mixed(number: int, what: str, n: int) -> Game:
     some = [tick for tick in range(n) if tick % 7 != 3]
     others = [tick for tick in range(n // 3, n) if tick % 2]
     updates = list(range(4, n, 5))
-    players = [f"did:privy:player{tick % 3}" for tick in range(n)]
+    players = [f"did:privy:player{tick % 3}" if tick % 4 else None for tick in range(n)]
     parts = [
         _frame(  # waiting before the game: no ticks
             number,
@@ -313,6 +313,17 @@ def _mixed(number: int, what: str, n: int) -> Game:
             tick=[tick if tick % 3 else None for tick in others],
             player_id=[players[tick] for tick in others],
         ),
+        _frame(  # bought before the game: no tick can be known
+            number,
+            doc_type="player_action",
+            source="ui",
+            direction="sent",
+            action_type="buy",
+            ts=[_START - timedelta(seconds=second) for second in (4, 3)],
+            seq=[2900, 2901],
+            tick=[0, None],
+            player_id="did:privy:player1",
+        ),
         _frame(
             number,
             doc_type="server_state",
@@ -341,4 +352,4 @@ def _update(prices: Sequence[float], tick: int) -> dict[str, Any]:
 
 
 def _trade(tick: int) -> dict[str, Any]:
-    return {"type": "buy" if tick % 3 else "sell", "tickIndex": tick, "amount": 0.01 * (tick % 7), "qty": 1.5}
+    return {"type": "buy" if tick % 3 else None, "tickIndex": tick, "amount": 0.01 * (tick % 7), "qty": 1.5}

@@ -15,6 +15,7 @@ from vectra_analytics.law.compare import Comparison, Difference, compare
 from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, end_of, scaled, uncut_name
 from vectra_analytics.law.report import Counterexample, Verdict
 from vectra_analytics.prepared import columns_read, view_of
+from vectra_analytics.view_reader import in_utc
 
 _MOST_DOUBTS = 12  # cuts that are looked at again, each alone, before a view is acquitted of what copies showed
 _SCALABLE = (1e-7, 1e13)  # prices whose squares and ratios neither overflow nor lose bits, times any of the powers
@@ -37,7 +38,7 @@ class Case:
         read = events.select(columns_read(self.views, self.view.name))
         columns, order = list(self.view.columns), self.view.order
         try:
-            return view_of(self.views, self.view.name, read, kinds, columns, order, threads=threads)
+            return in_utc(view_of(self.views, self.view.name, read, kinds, columns, order, threads=threads))
         except duckdb.Error as error:
             raise VectraError(f"view {self.view.name}: DuckDB refuses its SQL: {_one_line(error)}") from error
 
