@@ -12,6 +12,7 @@ from vectra_analytics.features import FeatureView, catalogue
 from vectra_analytics.law import LAWS
 from vectra_analytics.law.corpus import full_corpus
 from vectra_analytics.law.laws import Case
+from vectra_analytics.second_execution import EXECUTES
 
 
 def view_text(sql: str, *, kind: str = "feature", reads: str = '"ticks"', unit: str = "number", grain: str = "") -> str:
@@ -253,6 +254,7 @@ def test_every_view_of_the_package_keeps_the_law_to_the_last_bit(query: EventSto
     assert report.rounding == 0, report
     examined = {verdict.law for verdict in report.verdicts if verdict.holds}
     assert {"header", "grain", "finite", "order", "isolation"} <= examined
+    assert ("execution" in examined) == (name in EXECUTES)
     assert ("prefix" in examined) == (catalogue()[name].kind == "feature")
     assert [verdict.law for verdict in report.verdicts] == list(LAWS)
 

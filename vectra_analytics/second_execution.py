@@ -28,7 +28,9 @@ _is_off = [bool(os.environ.get("VECTRA_ONLY_SQL"))]
 
 def columns_read(views: Views, view: str, kinds: frozenset[str]) -> tuple[str, ...]:
     """The columns of ``events`` that :func:`rows_of` needs of these doc_types."""
-    return _COLUMNS_OF_TICKS if _is_known(views, view) and kinds <= _TICKS_ALONE else prepared.columns_read(views, view)
+    return (
+        _COLUMNS_OF_TICKS if is_executed(views, view) and kinds <= _TICKS_ALONE else prepared.columns_read(views, view)
+    )
 
 
 def rows_of(
@@ -47,14 +49,15 @@ def rows_of(
     columns, order
         Columns of the view: those wanted, and those by which the rows are ordered.
     """
-    if _is_known(views, view) and tuple(order) == _ORDER and _agrees_with_the_sql(views):
+    if is_executed(views, view) and tuple(order) == _ORDER and _agrees_with_the_sql(views):
         found = _computed(views, view, events, kinds, columns)
         if found is not None:
             return found
     return _by_sql(views, view, events, kinds, columns, order)
 
 
-def _is_known(views: Views, view: str) -> bool:
+def is_executed(views: Views, view: str) -> bool:
+    """Whether numpy can compute the view as it is defined now."""
     return view in EXECUTES and EXECUTES[view] == views.version(view) and not _is_off[0]
 
 

@@ -64,7 +64,9 @@ finite_changes AS (
         * REPLACE (CASE WHEN isfinite(price_pct_change) THEN price_pct_change END AS price_pct_change),
         -- As in tick_features.
         CASE
-            WHEN abs(price_pct_change) < 0.5 THEN 2 * atanh(price_pct_change / (2 + price_pct_change))
+            WHEN 1 + price_pct_change = 1 THEN price_pct_change
+            WHEN abs(price_pct_change) < 0.5
+                THEN ln(1 + price_pct_change) * price_pct_change / ((1 + price_pct_change) - 1)
             WHEN price > 0 AND isfinite(price_pct_change) THEN ln(price / price_1)
         END AS log_return
     FROM changes

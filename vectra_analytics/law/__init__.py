@@ -95,7 +95,7 @@ def _refusal(report: LawReport) -> str:
 
 def _examined(case: Case) -> LawReport:
     found: list[Verdict] = [laws.header(case)]
-    for law in (laws.grain, laws.finite, laws.order, laws.isolation, laws.prefix, laws.scaling):
+    for law in (laws.grain, laws.finite, laws.execution, laws.order, laws.isolation, laws.prefix, laws.scaling):
         name = law.__name__
         broken = [verdict.law for verdict in found if verdict.holds is False and verdict.law != "finite"]
         if broken:

@@ -42,8 +42,10 @@ class Comparison:
         return Difference(row, column, row[column], row[f"{column}_got"])
 
 
-def compare(wanted: pl.DataFrame, got: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]) -> Comparison:
-    """Compare these columns row by row; floats may differ by rounding, all others by nothing.
+def compare(
+    wanted: pl.DataFrame, got: pl.DataFrame, keys: Sequence[str], columns: Sequence[str], *, is_exact: bool = False
+) -> Comparison:
+    """Compare these columns row by row; floats may differ by rounding, unless ``is_exact``, all others by nothing.
 
     Parameters
     ----------
@@ -58,7 +60,9 @@ def compare(wanted: pl.DataFrame, got: pl.DataFrame, keys: Sequence[str], column
     both = both.with_columns(
         _missing=pl.col("_is_wanted").is_null() | pl.col("_is_got").is_null(),
         **{f"_largest_{name}": _largest(name) for name in floats},
-    ).with_columns(**{f"_differs_{name}": _differs(name, is_float=name in floats) for name in compared})
+    ).with_columns(
+        **{f"_differs_{name}": _differs(name, may_round=name in floats and not is_exact) for name in compared}
+    )
     wrong = both.filter(pl.any_horizontal("_missing", *[f"_differs_{name}" for name in compared]))
     off = both.select(pl.max_horizontal(0.0, *[_off(name).max() for name in floats])).item() if both.height else 0.0
     return Comparison(both.height, float(off or 0.0), wrong, keys, compared)
@@ -69,9 +73,9 @@ def _largest(name: str) -> pl.Expr:
     return pl.when(value.is_finite()).then(value).max().over("game_id")
 
 
-def _differs(name: str, *, is_float: bool) -> pl.Expr:
+def _differs(name: str, *, may_round: bool) -> pl.Expr:
     wanted, got = pl.col(name), pl.col(f"{name}_got")
-    if not is_float:
+    if not may_round:
         return wanted.ne_missing(got)
     allowed = pl.max_horizontal(
         _RELATIVE * pl.max_horizontal(wanted.abs(), got.abs()), _OF_LARGEST * pl.col(f"_largest_{name}")

@@ -15,6 +15,7 @@ from vectra_analytics.law.compare import Comparison, Difference, compare
 from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, end_of, scaled, uncut_name
 from vectra_analytics.law.report import Counterexample, Verdict
 from vectra_analytics.prepared import columns_read, view_of
+from vectra_analytics.second_execution import is_executed, rows_of
 from vectra_analytics.view_reader import in_utc
 
 _MOST_DOUBTS = 12  # cuts that are looked at again, each alone, before a view is acquitted of what copies showed
@@ -117,6 +118,27 @@ def finite(case: Case) -> Verdict:
             example = case.counterexample(Difference(row, name, None, row[name]), "here", "(NULL) where undefined")
             return Verdict("finite", False, case.whole.height, counterexample=example)
     return Verdict("finite", True, case.whole.height)
+
+
+def execution(case: Case) -> Verdict:
+    """The second execution of a view has the rows of the first, to the last bit; all games together, and each alone."""
+    if not is_executed(case.views, case.view.name):
+        return Verdict("execution", None, why_not="the view is computed by its SQL alone")
+    columns = list(case.view.columns)
+
+    def compared(events: pl.DataFrame, wanted: pl.DataFrame) -> tuple[Comparison, str, str]:
+        kinds = frozenset(events["doc_type"].unique())
+        got = in_utc(rows_of(case.views, case.view.name, events, kinds, columns, case.view.order))
+        return compare(wanted, got, case.view.grain, columns, is_exact=True), "by numpy", "by the SQL"
+
+    return _first_break(
+        case,
+        "execution",
+        (
+            compared(all_events(case.games), case.whole),
+            *(compared(game.events, case.of(game)) for game in case.games),
+        ),
+    )
 
 
 def order(case: Case) -> Verdict:

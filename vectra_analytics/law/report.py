@@ -9,6 +9,7 @@ LAWS: Mapping[str, str] = {
     "header": "its columns are those that its header lists, in that order",
     "grain": "no two rows have the same grain",
     "finite": "no value is NaN or infinite",
+    "execution": "where numpy computes the view as well, it gives the bits of the SQL",
     "order": "the order of the events, and the number of threads, change nothing",
     "isolation": "a game has the same rows alone and among others",
     "prefix": "rows up to tick t stay as they are when the game is cut off at t",
