@@ -125,41 +125,49 @@ def with_polars(files: Sequence[Path]) -> pl.DataFrame:
 def with_exact_polars(files: Sequence[Path]) -> pl.DataFrame:
     """In Polars as exact as the views: no sum runs over a whole column, so none keeps what a spike left in it.
 
-    Each window is looked at by itself, beside its oldest value: a constant one gives exactly 0.
+    Each window is looked at by itself, beside its oldest value: a constant one gives exactly 0. As games are whole, one
+    that would reach into the game before is known by its tick.
     """
-    price, before, returns = pl.col("price"), pl.col("price").shift(), pl.col("price_pct_change")
+    price, returns, tick = pl.col("price"), pl.col("price_pct_change"), pl.col("tick")
 
-    def moments(column: pl.Expr, n: int) -> tuple[pl.Expr, pl.Expr]:
-        """Mean and sample standard deviation of the last n."""
-        oldest = column.shift(n - 1)
-        beside = [column.shift(age) - oldest for age in range(n - 1)]
-        mean = reduce(add, beside) / n
-        squares = reduce(add, [(value - mean) ** 2 for value in beside], mean**2)
-        return oldest + mean, (squares / (n - 1)).sqrt()
+    def at_least(first_tick: int, column: pl.Expr) -> pl.Expr:
+        return pl.when(tick >= first_tick).then(column)
 
-    mean_10, deviation_10 = moments(price, 10)
-    so_far = {
-        "price_change": price - before,
-        "price_pct_change": (price - before) / before,
-        "log_return": ((price - before) / before).log1p(),
-        **{f"volatility_{n}": moments(price, n)[1] for n in (5, 20)},
-        "volatility_10": deviation_10,
-        "max_price": price.cum_max(),
-        **{f"momentum_{n}": (price - price.shift(n)) / price.shift(n) for n in (3, 5, 10)},
-        "zscore_10": (price - mean_10) / deviation_10,
-    }
+    def beside(column: pl.Expr, n: int) -> list[pl.Expr]:
+        return [column.shift(age) - column.shift(n - 1) for age in range(n - 1)]
+
+    def means(column: pl.Expr, name: str) -> dict[str, pl.Expr]:
+        return {f"{name}_mean_{n}": reduce(add, beside(column, n)) / n for n in (5, 10, 20)}
+
+    def deviation(column: pl.Expr, mean: str, n: int) -> pl.Expr:
+        squares = [(value - pl.col(mean)) ** 2 for value in beside(column, n)]
+        return (reduce(add, squares, pl.col(mean) ** 2) / (n - 1)).sqrt()
+
     peak_tick = pl.when(price == pl.col("max_price")).then("tick").forward_fill()
     return (
         pl.scan_parquet(list(files), hive_partitioning=False)
         .select(TICK_COLUMNS)
         .sort("game_id", "tick")
-        .with_columns(**{name: column.over("game_id") for name, column in so_far.items()})
         .with_columns(
-            drawdown=(price - pl.col("max_price")) / pl.col("max_price"),
-            ticks_since_peak=pl.col("tick") - peak_tick.over("game_id"),
-            **{f"return_volatility_{n}": moments(returns, n)[1].over("game_id") for n in (5, 10, 20)},
+            price_change=at_least(1, price - price.shift()),
+            price_pct_change=at_least(1, (price - price.shift()) / price.shift()),
+            max_price=price.cum_max().over("game_id"),
+            **{f"momentum_{n}": at_least(n, (price - price.shift(n)) / price.shift(n)) for n in (3, 5, 10)},
+            **means(price, "price"),
         )
-        .with_columns(max_drawdown=pl.col("drawdown").cum_min().over("game_id"))
+        .with_columns(
+            log_return=returns.log1p(),
+            drawdown=(price - pl.col("max_price")) / pl.col("max_price"),
+            ticks_since_peak=tick - peak_tick.over("game_id"),
+            **{f"volatility_{n}": at_least(n - 1, deviation(price, f"price_mean_{n}", n)) for n in (5, 10, 20)},
+            **means(returns, "return"),
+        )
+        .with_columns(
+            max_drawdown=pl.col("drawdown").cum_min().over("game_id"),
+            zscore_10=(price - (price.shift(9) + pl.col("price_mean_10"))) / pl.col("volatility_10"),
+            **{f"return_volatility_{n}": at_least(n, deviation(returns, f"return_mean_{n}", n)) for n in (5, 10, 20)},
+        )
+        .select(pl.exclude("^(price|return)_mean_.*$"))
         .collect()
     )
 
