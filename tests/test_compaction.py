@@ -480,6 +480,16 @@ def test_what_killed_processes_left_is_swept_a_day_later(paths: EventStorePaths)
     _assert_same(_all(EventStoreQuery(paths)), before)
 
 
+def test_a_file_that_goes_while_folders_are_swept_disturbs_nothing(paths: EventStorePaths) -> None:
+    """A writer gives its unfinished file the final name at any moment: what is listed may be gone when looked at."""
+    (folder, *_) = {path.parent for path in _live(paths)}
+    (folder / ".x.parquet.0123456789ab.part").symlink_to(folder / "gone")  # is listed, and is not there
+
+    report = compact(paths, now=LATER)
+
+    assert report.n_partitions
+
+
 def test_a_store_that_cannot_be_written_is_told_in_one_line(
     paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

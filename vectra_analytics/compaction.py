@@ -232,7 +232,11 @@ def _sweep(catalog: Catalog, before: datetime) -> None:
     A file of a commit that no version knows stays: if the catalog is older than the files, it is needed to repair it.
     """
     for file in catalog.paths.events_parquet_dir.glob("doc_type=*/date=*/*"):
-        if file.stat().st_mtime >= before.timestamp():
+        try:
+            is_young = file.stat().st_mtime >= before.timestamp()
+        except FileNotFoundError:  # a writer has finished it meanwhile, or another compaction has deleted it
+            continue
+        if is_young:
             continue
         is_unfinished = file.name.startswith(".") and file.suffix == ".part"
         if is_unfinished or (
