@@ -1,10 +1,18 @@
 """What every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from vectra_analytics import EventStorePaths
+
+# Each of several workers gets a core: else the threads that DuckDB and Polars have in one take a third of the time
+# of another. What must not depend on threads asks for numbers of them; `pytest` without -n has all cores.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _WORKER and hasattr(os, "sched_setaffinity"):
+    _CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
 
 
 @pytest.fixture(autouse=True)

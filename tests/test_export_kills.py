@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,8 +34,8 @@ KINDS: dict[str, tuple[str, dict[str, Any], int | None]] = {
     "split update": ("f", {"split": "date"}, 1),
     "split files": ("f.csv", {"split": "hash"}, 1),
 }
-# Killed at each step, or at each second one; the other kinds take the same steps.
-KILLED = {"file": 1, "file again": 1, "folder": 2, "update": 1, "split files": 2}
+# Killed at each step, or at each second or third one; the other kinds take the same steps.
+KILLED = {"file": 1, "file again": 2, "folder": 3, "update": 2, "split files": 3}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,8 @@ def check_next(paths: EventStorePaths, kind: str, folder: Path, fresh: dict[str,
 
 def test_a_killed_export_leaves_the_old_one_or_none(store: EventStorePaths, tmp_path: Path) -> None:
     """SIGKILL before each write, sync, rename and removal of an export of each kind."""
+    (tmp_path / "template").mkdir()
+    templates = {kind: template(store, kind, tmp_path / "template") for kind in KILLED}
     script = "import sys; from tests import test_export_kills; test_export_kills.die_at_each_step(*sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", script, str(store.data_dir), str(tmp_path)],
@@ -144,27 +147,33 @@ def test_a_killed_export_leaves_the_old_one_or_none(store: EventStorePaths, tmp_
     assert n_steps.keys() == KILLED.keys()
     for kind, last in n_steps.items():
         assert int(last) > 8, kind
-        (tmp_path / "template").mkdir(exist_ok=True)
-        _, old, fresh = template(store, kind, tmp_path / "template")
+        _, old, fresh = templates[kind]
+        alike = {}
         for folder in tmp_path.glob(f"{kind} [0-9]*"):
             check(folder / KINDS[kind][0], old, fresh)
+            alike[listing(folder)] = folder
+        for folder in alike.values():
             check_next(store, kind, folder, fresh)
+
+
+def listing(folder: Path) -> frozenset[tuple[str, int]]:
+    """What lies there, by names without what is random in them, and sizes."""
+    found = [file for file in folder.rglob("*") if file.is_file()]
+    names = [re.sub(r"[0-9a-f]{8,}", "*", file.relative_to(folder).as_posix()) for file in found]
+    return frozenset(zip(names, (file.stat().st_size for file in found), strict=True))
 
 
 def die_at_each_step(data_dir: str, into: str) -> None:
     """Run in a process of its own: exports of each kind, each in a child, killed one step later than the last."""
     paths = EventStorePaths(data_dir)
     for kind, stride in KILLED.items():
-        before = KINDS[kind][2]
         status, step = -1, 0
         while status:
             step += stride
             folder = Path(into, f"{kind} {step}")
             child = os.fork()  # before anything here made threads
             if child == 0:
-                folder.mkdir()
-                if before is not None:
-                    export(paths, kind, folder, before)
+                shutil.copytree(Path(into, "template", f"{kind} before"), folder)
                 steps_counted(pytest.MonkeyPatch(), dying_at(step))
                 export(paths, kind, folder)
                 os._exit(0)
