@@ -184,6 +184,21 @@ def test_episodes_come_in_the_order_they_were_played(tmp_path: Path) -> None:
     assert query.games()["game_id"].to_list() == ["b", "a", "0"]
 
 
+def test_a_query_that_has_iterated_orders_what_came_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The starts of games are kept for the next pass over the same files, and found anew once there are others."""
+    query = store_with(tmp_path, episode(1, 2, game_id="b"), episode(1, 2, game_id="c"))
+
+    def order() -> list[str]:
+        return [frame["game_id"][0] for frame in query.iter_episodes()]
+
+    assert order() == ["b", "c"]
+    write(tmp_path, [tick_event(t, 1, "d", "early", ts=START.replace(hour=1)) for t in range(2)])
+    write(tmp_path, [tick_event(0, 1, "c", "earlier", ts=START.replace(hour=0))])
+    assert order() == ["c", "d", "b"]
+    monkeypatch.setattr("vectra_analytics.query.starts_of_games", None)  # is not called again
+    assert order() == ["c", "d", "b"]
+
+
 def test_filters_of_iter_episodes_combine(query: EventStoreQuery) -> None:
     """player_id, min_ticks and limit together: the call that failed elsewhere."""
     assert [f.height for f in query.iter_episodes(player_id="alice", min_ticks=5)] == [12]

@@ -1,7 +1,7 @@
 """Which games an iteration gives, and in which order."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vectra_analytics.engine import Relations
 from vectra_analytics.live_files import GameRows
@@ -21,9 +21,20 @@ _START = """
 _MIXED_ROWS = 250_000  # of days that a shuffle mixes: what an iteration can hold in memory
 
 
+def starts_of_games(relations: Relations) -> dict[str, int | None]:
+    """When each game started, in microseconds since 1970; None, or no entry, where that is not known.
+
+    To find it costs as much as reading some columns of all files.
+    """
+    sql = relations.select("tick_sightings", f"game_id, {_START}") + " GROUP BY game_id"
+    with relations.explained():
+        return dict(relations.relation(sql).fetchall())
+
+
 def games_in_order(
     relations: Relations,
     rows: Sequence[GameRows],
+    started_at: Mapping[str, int | None],
     player_id: str | None,
     min_ticks: int | None,
     limit: int | None,
@@ -33,6 +44,8 @@ def games_in_order(
 
     Parameters
     ----------
+    started_at
+        What :func:`starts_of_games` found.
     player_id
         Only games in an event of which this player is named.
     min_ticks
@@ -52,8 +65,6 @@ def games_in_order(
             sql = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
             n_ticks = dict(relations.relation(sql).fetchall())
             chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
-        sql = relations.select("tick_sightings", f"game_id, {_START}") + " GROUP BY game_id"
-        started_at: dict[str, int | None] = dict(relations.relation(sql).fetchall())
     chosen.sort(key=lambda game_id: ((start := started_at.get(game_id)) is None, start or 0))  # stable: then by id
     if shuffle is not None:
         chosen = _shuffled(chosen, rows, random.Random(shuffle), is_sample=limit is not None)

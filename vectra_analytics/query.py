@@ -18,7 +18,7 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views
 from vectra_analytics.features.header import statement_text
 from vectra_analytics.forks import check_polars
-from vectra_analytics.game_order import games_in_order
+from vectra_analytics.game_order import games_in_order, starts_of_games
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
 from vectra_analytics.live_files import GameRows, LiveFile
@@ -68,6 +68,8 @@ class EventStoreQuery:
         self._paths = EventStorePaths.of(paths)
         self._pinned = version
         self._views = own_views()
+        # When games started, by the numbers of the files that say so, which never change: kept for the next pass.
+        self._starts: tuple[tuple[int, ...], dict[str, int | None]] = ((), {})
         if version is not None:
             with Catalog(self._paths) as catalog:
                 catalog.check_version(version)
@@ -488,8 +490,13 @@ class EventStoreQuery:
         _check_limit(limit)
         lying = self._game_rows(None, None)
         files = list({rows.file.file_id: rows.file for rows in lying}.values())
+        ids = tuple(file.file_id for file in files)
         with Relations(self._paths.data_dir, files) as relations:
-            return games_in_order(relations, lying, player_id, min_ticks, limit, shuffle), lying
+            known_of, started_at = self._starts
+            if known_of != ids:
+                started_at = starts_of_games(relations)
+                self._starts = (ids, started_at)
+            return games_in_order(relations, lying, started_at, player_id, min_ticks, limit, shuffle), lying
 
 
 def _require(views: Views, name: str) -> None:

@@ -94,7 +94,8 @@ class FeatureView:
             reads=_names(said, "reads", name),
             source=str(said.get("source", "")),
             columns=columns,
-            sql=_one_select(text[header.end() :], name),
+            # Those of the package are read by every program, and the law says that each is one SELECT.
+            sql=statement_text(text[header.end() :]).strip() if is_shipped else _one_select(text[header.end() :], name),
             is_shipped=is_shipped,
         )
 
