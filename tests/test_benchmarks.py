@@ -60,7 +60,7 @@ def test_one_game_of_a_large_store_is_measured(games: Corpus, monkeypatch: pytes
 
 
 def test_iteration_is_measured_beside_agreeing_alternatives(games: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both forms, five columns and all, each beside the stream and the limit, with its memory, and again; and a query a game."""
+    """Both forms, five columns and all, beside the stream and the limit, with memory; a second pass; a query a game."""
     alone = iteration.in_process("ours", games.as_recorded, iteration.FIVE)
     here = iteration.go_through("ours", games.as_recorded, iteration.FIVE)
     monkeypatch.setattr(iteration, "in_process", iteration.go_through)

@@ -69,7 +69,7 @@ class _Plan:
         threads: int | None,
     ) -> None:
         self._rows = _Rows(columns_read(views, view))
-        self._cursor = _new_cursor(threads)
+        self._cursor = new_cursor(threads)
         self._cursor.register("chosen_events", self._rows)
         listed = ", ".join(name if name == "*" else quote_identifier(name) for name in columns)
         sql = select_from(views, view, listed, partial(_chosen_events_sql, kinds))
@@ -114,7 +114,8 @@ _instances: dict[int | None, duckdb.DuckDBPyConnection] = {}  # by threads, for 
 _idle: list[tuple[_Key, _Plan]] = []  # the last one used is the last
 
 
-def _new_cursor(threads: int | None) -> duckdb.DuckDBPyConnection:
+def new_cursor(threads: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A cursor that reads what is registered on it, and no file."""
     with _lock:
         if threads not in _instances:
             _instances[threads] = locked_instance((), threads)

@@ -5,7 +5,10 @@ After Jugel, Jerzak, Hackenbroich & Markl (2014), M4: a visualization-oriented t
 
 from collections.abc import Sequence
 
+import polars as pl
+
 from vectra_analytics.engine import quote_identifier
+from vectra_analytics.prepared import new_cursor
 
 
 def m4_sql(answer: str, x: str, ys: Sequence[str], n_buckets: int, by: str | None, *, is_time: bool) -> str:
@@ -45,3 +48,18 @@ def m4_sql(answer: str, x: str, ys: Sequence[str], n_buckets: int, by: str | Non
         FROM m4_placed SEMI JOIN m4_kept ON m4_x = m4_at AND m4_series IS NOT DISTINCT FROM m4_of
         ORDER BY m4_series, m4_x
     """
+
+
+def reduced(
+    frame: pl.DataFrame, x: str, ys: Sequence[str], by: str | None = None, n_buckets: int = 1000
+) -> pl.DataFrame:
+    """The rows of a frame in memory that :func:`m4_sql` keeps, ordered by series and x."""
+    cursor = new_cursor()
+    try:
+        cursor.register("frame", frame.to_arrow())
+        sql = m4_sql("SELECT * FROM frame", x, ys, n_buckets, by, is_time=frame.schema[x].is_temporal())
+        found: pl.DataFrame = cursor.sql(sql).pl()
+        return found.cast(frame.schema)
+    finally:
+        cursor.unregister("frame")
+        cursor.close()

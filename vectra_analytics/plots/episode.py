@@ -1,0 +1,139 @@
+"""Episodes over their ticks: one with its drawdown and volatility, or many prices over each other."""
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from vectra_analytics.errors import VectraError
+from vectra_analytics.plots.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    PURPLE,
+    VERMILLION,
+    drawable,
+    line_style,
+    required,
+    styled,
+    titled,
+)
+
+_MARKS = {"buy": ("triangle-up", GREEN), "sell": ("triangle-down", PURPLE)}
+_OTHER_MARK = ("diamond", GREY)
+
+
+def episode(
+    features: pl.DataFrame,
+    trades: pl.DataFrame | None = None,
+    *,
+    volatility: str = "return_volatility_10",
+    log: bool = True,
+) -> go.Figure:
+    """One game: price and running maximum, the drawdown below it, and a volatility, over the same ticks.
+
+    Parameters
+    ----------
+    features
+        Rows of ``tick_features`` of one game, ordered by tick.
+    trades
+        Rows of ``actions_with_ticks`` of the game: each is marked at the tick and price that it saw.
+    volatility
+        The column in the third panel; it may be any other number.
+    log
+        Draw prices on a logarithmic axis, where a rise of ten percent is equally high everywhere.
+
+    Raises
+    ------
+    VectraError
+        Where the frame lacks a column, or has rows of several games.
+    """
+    required(features, "game_id", "tick", "price", "max_price", "drawdown", "rugged", volatility)
+    game_ids = features["game_id"].unique().to_list()
+    if len(game_ids) > 1:
+        raise VectraError(f"the frame has rows of {len(game_ids)} games; filter one, or use overlay()")
+    lines = [("price", 1, BLUE), ("max_price", 1, GREY), ("drawdown", 2, VERMILLION), (volatility, 3, PURPLE)]
+    rows = drawable(features, "tick", [name for name, _, _ in lines])
+    figure = make_subplots(rows=3, shared_xaxes=True, row_heights=[0.5, 0.22, 0.28], vertical_spacing=0.05)
+    for name, row, color in lines:
+        figure.add_scatter(
+            x=rows["tick"],
+            y=rows[name],
+            name=name,
+            mode="lines",
+            line={"color": color, "width": 1.5, "dash": "dot" if name == "max_price" else "solid"},
+            fill="tozeroy" if name == "drawdown" else "none",
+            fillcolor="rgba(213, 94, 0, 0.25)",
+            row=row,
+            col=1,
+        )
+    _add_rug(figure, features)
+    if trades is not None:
+        _add_trades(figure, trades)
+    figure.update_yaxes(title_text="price<br>(multiple of the start)", row=1, col=1)
+    if log:
+        figure.update_yaxes(type="log", tickformat="~g", row=1, col=1)
+    figure.update_yaxes(title_text="drawdown<br>(ratio)", tickformat=".0%", row=2, col=1)
+    figure.update_yaxes(title_text=titled(volatility).replace(" (", "<br>("), row=3, col=1)
+    figure.update_xaxes(title_text=titled("tick"), row=3, col=1)
+    return styled(figure, f"Game {game_ids[0]}" if game_ids else "No ticks", height=620)
+
+
+def _add_rug(figure: go.Figure, features: pl.DataFrame) -> None:
+    rug = features.filter("rugged").head(1)
+    if rug.height:
+        figure.add_scatter(
+            x=rug["tick"],
+            y=rug["price"],
+            name="rug",
+            mode="markers",
+            marker={"symbol": "x", "size": 10, "color": VERMILLION},
+            row=1,
+            col=1,
+        )
+        figure.add_vline(x=rug["tick"].item(), line={"color": VERMILLION, "width": 1, "dash": "dash"})
+
+
+def _add_trades(figure: go.Figure, trades: pl.DataFrame) -> None:
+    required(trades, "action_type", "seen_tick", "seen_price", "player_id")
+    seen = trades.filter(pl.col("seen_tick").is_not_null())
+    for name in sorted(seen["action_type"].drop_nulls().unique()):
+        some = seen.filter(pl.col("action_type") == name)
+        symbol, color = _MARKS.get(name.lower(), _OTHER_MARK)
+        figure.add_scatter(
+            x=some["seen_tick"],
+            y=some["seen_price"],
+            name=name,
+            text=some["player_id"].fill_null("unknown player"),
+            mode="markers",
+            marker={"symbol": symbol, "size": 9, "color": color, "line": {"color": GREY, "width": 1}},
+            row=1,
+            col=1,
+        )
+
+
+def overlay(episodes: pl.DataFrame, column: str = "price", *, x: str = "tick", log: bool = True) -> go.Figure:
+    """A column of several games over each other.
+
+    Parameters
+    ----------
+    episodes
+        Rows of several games with the columns ``game_id``, ``column`` and ``x``; a line each, in the order of the
+        frame.
+    x
+        ``tick``; or ``ticks_to_rug`` of ``tick_labels``, to have all rugs at the same place.
+    log
+        A logarithmic vertical axis; values of 0 and below are not on it.
+    """
+    required(episodes, "game_id", x, column)
+    games = episodes.partition_by("game_id", maintain_order=True)
+    figure = go.Figure()
+    for number, game in enumerate(games):
+        rows = drawable(game.sort(x), x, [column], n_lines=len(games))
+        name = str(game["game_id"][0])
+        figure.add_scatter(x=rows[x], y=rows[column], name=name, mode="lines", line=line_style(number))
+    figure.update_xaxes(title_text=titled(x), autorange="reversed" if x == "ticks_to_rug" else True)
+    figure.update_yaxes(title_text=titled(column))
+    if log:
+        figure.update_yaxes(type="log", tickformat="~g")
+    styled(figure, f"{column} of {len(games)} games")
+    return figure.update_layout(hovermode="closest", showlegend=len(games) <= 12)
