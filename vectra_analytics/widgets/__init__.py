@@ -1,0 +1,8 @@
+"""Widgets for JupyterLab: each holds a choice, shows the SQL behind it, and gives its rows to the next cell.
+
+They need the extra ``lab``; nothing else in the package does.
+"""
+
+from vectra_analytics.widgets.episode_explorer import EpisodeExplorer
+
+__all__ = ["EpisodeExplorer"]
