@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from vectra_analytics import VectraError
+from vectra_analytics import EventStoreQuery, VectraError
 from vectra_analytics.features import catalogue
-from vectra_analytics.notebooks import stamp_file, stamped, views_asked
+from vectra_analytics.notebooks import notebook_store, stamp_file, stamped, views_asked
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.name))
@@ -65,3 +66,28 @@ def test_what_is_no_notebook_stays_as_it_is(tmp_path: Path, text: str) -> None:
     with pytest.raises(VectraError, match=r"cannot stamp .*none\.ipynb"):
         stamp_file(file, catalogue())
     assert file.read_text() == text
+
+
+def test_a_notebook_is_about_the_samples_or_the_store_that_a_report_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found from where the notebook lies, whatever $RUGS_DATA_DIR says; a store that is named must be there."""
+    (tmp_path / "data_samples").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    some = sorted((ROOT / "data_samples").glob("game_*.jsonl"))[0]
+    (tmp_path / "data_samples" / some.name).write_bytes(some.read_bytes())
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("RUGS_DATA_DIR", str(tmp_path / "elsewhere"))
+
+    found = notebook_store()
+    assert EventStoreQuery(found).count_events() > 0
+    assert not (tmp_path / "elsewhere").exists()
+    monkeypatch.setenv("VECTRA_NOTEBOOK_STORE", str(found.data_dir))
+    assert notebook_store().data_dir == found.data_dir
+    monkeypatch.setenv("VECTRA_NOTEBOOK_STORE", str(tmp_path / "nowhere"))
+    with pytest.raises(VectraError, match="and there is no store"):
+        notebook_store()
+    monkeypatch.delenv("VECTRA_NOTEBOOK_STORE")
+    monkeypatch.chdir("/")
+    with pytest.raises(VectraError, match="no folder data_samples is in / or above"):
+        notebook_store()

@@ -1,18 +1,55 @@
-"""The stamp of a notebook: its own version, the versions of the views that it asks for, and the data that it shows.
+"""What notebooks share: the store that they are about, and their stamp.
 
+A stamp is a notebook's own version, the versions of the views that it asks for, and the data that it shows.
 ``python -m vectra_analytics.notebooks FILE...`` renews the stamps; a stored output is of the views that they name.
 """
 
 import json
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views, own_views
+from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
+STORE_VARIABLE = "VECTRA_NOTEBOOK_STORE"
+_SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
+
+
+def notebook_store() -> EventStorePaths:
+    """The store that a notebook is about: a new one with the sample recordings, in a temporary folder.
+
+    A report on another store names that one in ``$VECTRA_NOTEBOOK_STORE``; ``$RUGS_DATA_DIR`` counts for nothing here,
+    so that a notebook that is run as it is shows what it was stored with.
+
+    Raises
+    ------
+    VectraError
+        Where no folder ``data_samples`` lies here or further up, or the store that is named is not there.
+    """
+    named = os.environ.get(STORE_VARIABLE)
+    if named:
+        paths = EventStorePaths(named)
+        if not paths.catalog_file.exists():
+            raise VectraError(f"${STORE_VARIABLE} is {named!r}, and there is no store; name the folder of one")
+        return paths
+    from vectra_analytics.importers import import_recordings  # here: most programs that stamp import nothing
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "data_samples").is_dir():
+            paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
+            import_recordings(folder / "data_samples", paths, timezone=_SAMPLES_TIMEZONE)
+            return paths
+    raise VectraError(
+        f"no folder data_samples is in {here} or above; start the notebook in a copy of the project, "
+        f"or name a store in ${STORE_VARIABLE}"
+    )
 
 
 def views_asked(notebook: dict[str, Any], views: Views) -> dict[str, str]:
