@@ -51,6 +51,7 @@ def test_it_begins_with_the_highest_complete_game(explorer: EpisodeExplorer, que
         assert shown(explorer)[name] == features[name].to_list()
     assert_frame_equal(explorer.rows(), features)
     assert EpisodeExplorer(query, "open").game_id == "open"
+    assert repr(explorer) == "EpisodeExplorer: game a-high, ticks 0 to 4, rows of tick_features"
 
 
 def test_the_next_cell_can_run_the_sql(explorer: EpisodeExplorer, query: EventStoreQuery) -> None:

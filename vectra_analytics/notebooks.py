@@ -18,7 +18,7 @@ from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
 STORE_VARIABLE = "VECTRA_NOTEBOOK_STORE"
-_SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
+SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
 
 
 def notebook_store() -> EventStorePaths:
@@ -44,7 +44,7 @@ def notebook_store() -> EventStorePaths:
     for folder in (here, *here.parents):
         if (folder / "data_samples").is_dir():
             paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
-            import_recordings(folder / "data_samples", paths, timezone=_SAMPLES_TIMEZONE)
+            import_recordings(folder / "data_samples", paths, timezone=SAMPLES_TIMEZONE)
             return paths
     raise VectraError(
         f"no folder data_samples is in {here} or above; start the notebook in a copy of the project, "

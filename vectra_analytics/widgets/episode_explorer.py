@@ -102,6 +102,10 @@ class EpisodeExplorer(ipywidgets.VBox):
             self.game_id = game_id
         self._read()
 
+    def __repr__(self) -> str:
+        # What a page that shows no widgets says instead of one.
+        return f"EpisodeExplorer: game {self.game_id}, ticks {self.ticks[0]} to {self.ticks[1]}, rows of {self.view}"
+
     @property
     def sql(self) -> str:
         """The statement behind :meth:`rows`; it can be run by itself."""
