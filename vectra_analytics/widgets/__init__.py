@@ -4,5 +4,6 @@ They need the extra ``lab``; nothing else in the package does.
 """
 
 from vectra_analytics.widgets.episode_explorer import EpisodeExplorer
+from vectra_analytics.widgets.feature_workbench import FeatureWorkbench
 
-__all__ = ["EpisodeExplorer"]
+__all__ = ["EpisodeExplorer", "FeatureWorkbench"]

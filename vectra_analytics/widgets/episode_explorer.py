@@ -1,5 +1,6 @@
 """Find an episode, look at it, compare it with others, and take its rows along."""
 
+import html
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -218,4 +219,4 @@ class EpisodeExplorer(ipywidgets.VBox):
             self._compared.children = [self.comparison]
 
     def _tell(self) -> None:
-        self._sql.value = f"<code>{self.sql}</code>"
+        self._sql.value = f"<code>{html.escape(self.sql)}</code>"
