@@ -1,6 +1,12 @@
 """Notebooks say which views their outputs are of."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -91,3 +97,44 @@ def test_a_notebook_is_about_the_samples_or_the_store_that_a_report_names(
     monkeypatch.chdir("/")
     with pytest.raises(VectraError, match="no folder data_samples is in / or above"):
         notebook_store()
+
+
+def _red_cells(folder: Path, package: Path) -> Counter[str]:
+    """How many cells of each notebook strict nbval finds changed, when it runs with this package."""
+    options = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-sanitize-with", str(ROOT / "notebooks/sanitize.cfg")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", str(folder), str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return Counter(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
+
+
+def test_a_notebook_that_no_longer_tells_the_truth_turns_red(tmp_path: Path) -> None:
+    """It passes as it is, and fails with a stored number changed, a cell that raises, or a view's window off by one."""
+    folder, package = tmp_path / "notebooks", tmp_path / "vectra_analytics"
+    folder.mkdir()
+    (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
+    stored = (ROOT / "notebooks" / "00_first_steps.ipynb").read_text(encoding="utf-8")
+    raising = json.loads(stored)
+    next(cell for cell in raising["cells"] if cell["cell_type"] == "code")["source"] = ["raise ValueError"]
+    assert "61.353" in stored
+    (folder / "as_it_is.ipynb").write_text(stored, encoding="utf-8")
+    (folder / "changed.ipynb").write_text(stored.replace("61.353", "61.354"), encoding="utf-8")
+    (folder / "raising.ipynb").write_text(json.dumps(raising), encoding="utf-8")
+    red = _red_cells(folder, ROOT)
+    assert red.keys() == {"changed", "raising"}
+    assert red["changed"] == 1
+
+    for file in ("changed.ipynb", "raising.ipynb"):
+        (folder / file).unlink()
+    shutil.copytree(ROOT / "vectra_analytics", package)
+    view = package / "features" / "tick_features.sql"
+    off_by_one = view.read_text().replace("ROWS BETWEEN 4 PRECEDING", "ROWS BETWEEN 3 PRECEDING")
+    assert off_by_one != view.read_text()
+    view.write_text(off_by_one)
+    assert _red_cells(folder, tmp_path) == {"as_it_is": 1}
