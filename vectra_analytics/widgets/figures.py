@@ -2,12 +2,32 @@
 
 from typing import Any
 
+import anywidget
 import plotly.graph_objects as go
 
 
+class Wide(anywidget.AnyWidget):
+    """Nothing to see: it makes figures as wide as their cell, at first and whenever that changes.
+
+    A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes.
+    """
+
+    _esm = """
+        export default {
+            render({ el }) {
+                const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+                observer.observe(el);
+                return () => observer.disconnect();
+            },
+        };
+    """
+
+
 def shown(figure: go.Figure) -> Any:
-    """A widget with this figure, as wide as its cell."""
-    return go.FigureWidget(figure.update_layout(autosize=True))
+    """A widget with this figure; a :class:`Wide` beside it makes it as wide as its cell."""
+    widget = go.FigureWidget(figure.update_layout(autosize=True))
+    widget._config = {"responsive": True, "displaylogo": False}
+    return widget
 
 
 def show(widget: Any, figure: go.Figure) -> None:
