@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Request, sync_playwright
 
 from tests.browser.lab import ROOT, Lab, copied, running
 from vectra_analytics import EventStorePaths, EventStoreQuery, import_recordings
@@ -26,29 +26,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def _browser_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    profile = tmp_path_factory.mktemp("profile")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=list(QUIET))
-        yield context.pages[0]
-        context.close()
-
-
 @pytest.fixture
-def page(_browser_page: Page, lab: Lab) -> Iterator[Page]:
-    """The browser's page; no test leaves a kernel behind, nor asks another machine for anything."""
+def page(lab: Lab, tmp_path: Path) -> Iterator[Page]:
+    """A page of a browser of its own; no test leaves a kernel behind, nor asks another machine for anything."""
     outside: list[str] = []
 
-    def watch(request: object) -> None:
-        url = str(getattr(request, "url", ""))
-        if not url.startswith((lab.url, "data:", "blob:", "about:", lab.url.replace("http", "ws", 1))):
-            outside.append(url)
+    def watch(request: Request) -> None:
+        if not request.url.startswith((lab.url, "data:", "blob:", "about:")):
+            outside.append(request.url)
 
-    _browser_page.on("request", watch)
-    yield _browser_page
-    _browser_page.remove_listener("request", watch)
-    _browser_page.goto("about:blank")
+    with sync_playwright() as playwright:
+        profile = tmp_path / "profile"
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=list(QUIET))
+        context.on("request", watch)
+        yield context.pages[0]
+        context.close()
     lab.end_kernels()
     assert not outside, f"the page asked other machines: {outside[:3]}"
 

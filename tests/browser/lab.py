@@ -20,8 +20,8 @@ from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTED_WITHIN = 90  # seconds, on two busy cores
-RUN_WITHIN = 120
-WIDTH, HEIGHT = 1400, 1000
+RUN_WITHIN = 60
+WIDTH, HEIGHT, HIGHEST = 1400, 1000, 8000  # of the window, in pixels
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def run_all(page: Page, lab: Lab, notebook: str) -> list[dict[str, Any]]:
     page.goto(lab.address(notebook))
     idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
     page.wait_for_selector(idle, timeout=RUN_WITHIN * 1000)
+    until(page, "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     until(
@@ -125,7 +126,7 @@ def run_all(page: Page, lab: Lab, notebook: str) -> list[dict[str, Any]]:
             const panel = window.jupyterapp.shell.currentWidget;
             const code = panel.content.model.toJSON().cells.filter(cell => cell.cell_type === "code");
             const failed = code.some(cell => cell.outputs.some(output => output.output_type === "error"));
-            const idle = panel.sessionContext.session.kernel.status === "idle";
+            const idle = panel.sessionContext.session?.kernel?.status === "idle";
             return idle && (failed || code.every(cell => cell.execution_count || !cell.source.length));
         }""",
     )
@@ -150,10 +151,11 @@ def show_whole(page: Page) -> None:
     for _ in range(6):  # what comes into the window is measured anew
         needed: int = page.evaluate(
             """() => {
-                const whole = [...document.querySelectorAll(".jp-WindowedPanel-outer")].map(e => e.scrollHeight);
-                return Math.max(...whole) + 200;
+                const cells = [...document.querySelectorAll(".jp-WindowedPanel-viewport")];
+                return Math.ceil(Math.max(...cells.map(cell => cell.getBoundingClientRect().height))) + 250;
             }"""
         )
+        needed = min(needed, HIGHEST)
         if needed <= height:
             break
         height = needed
