@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, sync_playwright
 
 from tests.browser.lab import ROOT, Lab, copied, running
 from vectra_analytics import EventStorePaths, EventStoreQuery, import_recordings
-from vectra_analytics.demo import SAMPLES_TIMEZONE
+from vectra_analytics.notebooks import SAMPLES_TIMEZONE
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (

@@ -161,6 +161,8 @@ def show_whole(page: Page) -> None:
         height = needed
         page.set_viewport_size({"width": WIDTH, "height": height})
         page.wait_for_timeout(1500)
+    page.evaluate("document.querySelectorAll('.jp-WindowedPanel-outer').forEach(panel => { panel.scrollTop = 0; })")
+    page.wait_for_timeout(1500)
 
 
 def plot_in(page: Page, control: Locator) -> Locator:
