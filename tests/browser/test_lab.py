@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page
 
-from tests.browser.lab import ROOT, Lab, plot_in, run_all, show_whole, until
+from tests.browser.lab import ROOT, WIDTH, Lab, plot_in, run_all, show_whole, to_top, until
 from vectra_analytics import EventStoreQuery
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -74,6 +74,8 @@ def wait_until_drawn(page: Page, game_id: str, samples: EventStoreQuery) -> floa
 def test_a_game_is_chosen_by_keyboard(page: Page, lab: Lab, samples: EventStoreQuery, artefacts: Path) -> None:
     """Arrow down in the list of games, and Enter on Next, draw the prices of the next games in the list."""
     run_all(page, lab, "01_episode_exploration.ipynb")
+    page.set_viewport_size({"width": WIDTH, "height": 1800})  # high enough for the list and the figure
+    to_top(page)
     ranked = samples.games().filter("is_complete").sort("peak_price", "game_id", descending=[True, False])
     games = ranked["game_id"].to_list()
     listbox = page.get_by_role("listbox", name="Games")
