@@ -13,7 +13,7 @@ from vectra_analytics.notebooks import SAMPLES_TIMEZONE
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 

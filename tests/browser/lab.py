@@ -174,8 +174,14 @@ def to_top(page: Page) -> None:
 
 
 def plot_in(page: Page, control: Locator) -> Locator:
-    """The first figure of the cell that a control is in."""
+    """The first figure of the cell that a control is in, once its prices are drawn."""
     cell = page.locator(".jp-Cell").filter(has=control)
     figure = cell.locator(".js-plotly-plot").first
     figure.wait_for(timeout=RUN_WITHIN * 1000)
+    end = time.monotonic() + RUN_WITHIN / 4
+    while not figure.evaluate("gd => (gd._fullData || []).some(trace => trace.name === 'price')"):
+        if time.monotonic() > end:
+            names = figure.evaluate("gd => (gd._fullData || []).map(trace => trace.name)")
+            raise TimeoutError(f"the figure has no line of prices, but {names}")
+        page.wait_for_timeout(100)
     return figure

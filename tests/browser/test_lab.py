@@ -80,6 +80,7 @@ def test_a_game_is_chosen_by_keyboard(page: Page, lab: Lab, samples: EventStoreQ
     games = ranked["game_id"].to_list()
     listbox = page.get_by_role("listbox", name="Games")
     listbox.scroll_into_view_if_needed()
+    page.screenshot(path=artefacts / "explorer_at_first.png")
     figure = plot_in(page, listbox)
     shows(figure, games[0], samples)
     figure.evaluate(WATCH)
