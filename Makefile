@@ -10,8 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: .venv/core  ## the main job once: import the sample recordings, compute features, export them
+demo: .venv/lab  ## the main job once: import the sample recordings, compute features, export them; a report of the notebooks
 	@$(BIN)/vectra demo
+	@echo
+	@echo "A report of the notebooks, each run anew (half a minute):"
+	@$(BIN)/vectra report --out demo/report
 
 test: .venv/all  ## all tests, and the notebooks
 	$(BIN)/python -m pytest -n auto
@@ -28,8 +31,9 @@ format: .venv/all  ## put the code into the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lab: .venv/all  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: .venv/lab  ## JupyterLab on the notebooks, with the sample store for EventStoreQuery()
+	@test -d demo/store || $(BIN)/vectra demo >/dev/null
+	RUGS_DATA_DIR="$${RUGS_DATA_DIR:-$(CURDIR)/demo/store}" $(BIN)/jupyter lab notebooks
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
@@ -58,8 +62,13 @@ clean:  ## remove the environment and what the demo made
 	@$(BIN)/python -m compileall -q vectra_analytics  # pip compiles what it copies, but an editable package is not copied
 	@touch $@
 
-.venv/all: .venv/core
-	@echo "installing what tests and notebooks need into .venv"
+.venv/lab: .venv/core
+	@echo "installing what notebooks and reports need into .venv"
+	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+.venv/all: .venv/lab
+	@echo "installing what tests need into .venv"
 	@$(PIP) --editable '.[lab,test]'
 	@touch $@
 

@@ -399,6 +399,55 @@ def _compact(paths: EventStorePaths, as_json: bool) -> None:
         click.echo(f"{report.files_deleted:,} files that were replaced more than 24 hours ago are deleted")
 
 
+@_vectra.command("report")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path),
+    default=Path("notebooks"),
+    show_default=True,
+    help="The folder of the notebooks.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("report"), show_default=True, help="The folder of the site."
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The store. Default: what each notebook sees to.")
+@click.option(
+    "--compare/--no-compare", default=None, help="Outputs must be those stored. Default: if no store is named."
+)
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds for each cell.")
+@_as_json
+@click.pass_context
+def _report(
+    ctx: click.Context,
+    notebooks: Path,
+    out: Path,
+    data_dir: Path | None,
+    compare: bool | None,
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Run notebooks, validate them, and write a site that needs no network, with junit.xml for CI.
+
+    Exit code 1: a notebook failed; the site shows in which cell.
+    """
+    from vectra_analytics.reports import report  # here, since it needs what only the extra `lab` has
+
+    named: Path | None = data_dir or (ctx.parent.params["data_dir"] if ctx.parent else None)
+    store = None if named is None else EventStorePaths(named)
+    if store is not None:
+        _query(store).info()
+    with _progress("running notebooks") as progress:
+        done = report(notebooks, out, store, is_compared=compare, timeout=timeout, progress=progress)
+    if as_json:
+        _print_json(done.to_dict())
+    else:
+        for run in done.runs:
+            said = "passed" if run.failure is None else f"FAILED in cell {run.failure.cell}: {run.failure.said}"
+            click.echo(f"{run.path.name}: {said}  ({run.seconds:.1f} s)")
+        click.echo(f"open {done.path / 'index.html'}")
+    return 0 if done.passed else 1
+
+
 @_vectra.command("demo")
 @click.option(
     "--out",

@@ -17,7 +17,7 @@ from vectra_analytics.features import Views, own_views
 from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
-_WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 STORE_VARIABLE = "VECTRA_NOTEBOOK_STORE"
 SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
 
@@ -66,7 +66,7 @@ def stamped(notebook: dict[str, Any], views: Views, data: str) -> dict[str, Any]
     Outputs lose the ids of widgets, which lived only as long as the notebook ran.
     """
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", ())):
-        output.get("data", {}).pop(_WIDGET, None)
+        output.get("data", {}).pop(WIDGET, None)
     before = notebook["metadata"].get("vectra", {})
     stamp = {
         "version": before.get("version", FIRST_VERSION),
