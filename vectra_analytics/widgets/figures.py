@@ -6,16 +6,20 @@ import anywidget
 import plotly.graph_objects as go
 
 
-class Wide(anywidget.AnyWidget):
-    """Nothing to see: it makes figures as wide as their cell, at first and whenever that changes.
+class Fitting(anywidget.AnyWidget):
+    """Nothing to see: it makes a widget at home in its cell; a child of the outermost box.
 
-    A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes.
+    A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes. And
+    JupyterLab takes arrow keys for itself, out of lists too, unless an element says that they are its own.
     """
 
     _esm = """
         export default {
             render({ el }) {
-                const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+                const observer = new ResizeObserver(() => {
+                    el.parentElement?.setAttribute("data-lm-suppress-shortcuts", "true");
+                    window.dispatchEvent(new Event("resize"));
+                });
                 observer.observe(el);
                 return () => observer.disconnect();
             },
@@ -24,7 +28,7 @@ class Wide(anywidget.AnyWidget):
 
 
 def shown(figure: go.Figure) -> Any:
-    """A widget with this figure; a :class:`Wide` beside it makes it as wide as its cell."""
+    """A widget with this figure; a :class:`Fitting` beside it makes it as wide as its cell."""
     widget = go.FigureWidget(figure.update_layout(autosize=True))
     widget._config = {"responsive": True, "displaylogo": False}
     return widget
