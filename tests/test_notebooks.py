@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from vectra_analytics import VectraError
+from tests.builders import episode, write
+from vectra_analytics import EventStoreQuery, VectraError
 from vectra_analytics.features import catalogue
-from vectra_analytics.notebooks import stamp_file, stamped, views_asked
+from vectra_analytics.notebooks import (
+    STORE_VARIABLE,
+    notebook_store,
+    sample_recordings,
+    stamp_file,
+    stamped,
+    views_asked,
+)
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -65,3 +73,27 @@ def test_what_is_no_notebook_stays_as_it_is(tmp_path: Path, text: str) -> None:
     with pytest.raises(VectraError, match=r"cannot stamp .*none\.ipynb"):
         stamp_file(file, catalogue())
     assert file.read_text() == text
+
+
+def test_a_notebook_works_on_samples_unless_a_report_names_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is it has a store of its own of the recordings beside it; $RUGS_DATA_DIR changes nothing."""
+    store = tmp_path / "store"
+    write(store, episode(1, 2, 0.01, game_id="mine", rug=True))
+    samples = tmp_path / "data_samples"
+    samples.mkdir()
+    one = sorted(sample_recordings().glob("game_20251031_*.jsonl"))[0]
+    (samples / one.name).write_bytes(one.read_bytes())
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("RUGS_DATA_DIR", str(store))
+
+    first, second = notebook_store(), notebook_store()
+    assert first.data_dir != second.data_dir
+    assert EventStoreQuery(first).list_games() == ["20251031-e3e079749f844097"]
+    monkeypatch.setenv(STORE_VARIABLE, str(store))
+    assert EventStoreQuery(notebook_store()).list_games() == ["mine"]
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(VectraError, match=r"no store at .*none, which \$VECTRA_REPORT_STORE names"):
+        notebook_store()

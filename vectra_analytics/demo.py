@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vectra_analytics.importers import ImportReport, import_recordings
+from vectra_analytics.notebooks import SAMPLES_TIMEZONE
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.query import EventStoreQuery
-
-SAMPLES_TIMEZONE = "America/New_York"
 
 
 def run(samples: Path, out: Path, describe: Callable[[ImportReport], str]) -> Iterator[str]:

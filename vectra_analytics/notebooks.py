@@ -1,18 +1,67 @@
-"""The stamp of a notebook: its own version, the versions of the views that it asks for, and the data that it shows.
+"""What a notebook works on and what it says of itself.
 
+:func:`notebook_store` gives it a store: made-up games as it is, the store of a report when `vectra report` runs it. Its
+stamp is its own version, the versions of the views that it asks for, and the data that it shows.
 ``python -m vectra_analytics.notebooks FILE...`` renews the stamps; a stored output is of the views that they name.
 """
 
 import json
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views, own_views
+from vectra_analytics.importers import import_recordings
+from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
+STORE_VARIABLE = "VECTRA_REPORT_STORE"
+SAMPLES_TIMEZONE = "America/New_York"
+
+
+def notebook_store() -> EventStorePaths:
+    """The store that a notebook works on: call it in the first cell.
+
+    Returns
+    -------
+    EventStorePaths
+        The store that ``$VECTRA_REPORT_STORE`` names; `vectra report --data-dir` sets it. Else a temporary one, made
+        anew of the recordings in ``data_samples``, so that a notebook run as it is shows the same on every machine:
+        ``$RUGS_DATA_DIR`` is not looked at.
+
+    Raises
+    ------
+    VectraError
+        There is no store of that name, or no ``data_samples``.
+    """
+    named = os.environ.get(STORE_VARIABLE)
+    if named:
+        paths = EventStorePaths(Path(named))
+        if not paths.catalog_file.exists():
+            raise VectraError(f"there is no store at {paths.data_dir}, which ${STORE_VARIABLE} names")
+        return paths
+    paths = EventStorePaths(Path(tempfile.mkdtemp(prefix="vectra-")))
+    import_recordings(sample_recordings(), paths, timezone=SAMPLES_TIMEZONE)
+    return paths
+
+
+def sample_recordings(folder: Path | None = None) -> Path:
+    """The folder ``data_samples``: beside the folder of the notebooks, in it, or beside the package.
+
+    ``folder`` is that of the notebooks; where it is not given, the current one, which is a running notebook's own.
+    """
+    here = (folder or Path.cwd()).resolve()
+    for place in (here.parent, here, Path(__file__).resolve().parents[1]):
+        if (place / "data_samples").is_dir():
+            return place / "data_samples"
+    raise VectraError(
+        f"there is no folder data_samples beside {here} (an installed package has none); "
+        f"name a store with `vectra report --data-dir` or ${STORE_VARIABLE}"
+    )
 
 
 def views_asked(notebook: dict[str, Any], views: Views) -> dict[str, str]:
