@@ -98,10 +98,6 @@ def make_report(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise VectraError(f'reports need {", ".join(missing)}: pip install "vectra_analytics[lab]"')
-    # Only now: they load all of Jupyter.
-    from vectra_analytics.reports import execution
-    from vectra_analytics.reports.comparison import sanitize_rules
-
     if not notebooks.is_dir():
         raise VectraError(f"there is no folder {notebooks}; name that of the notebooks with --notebooks")
     found = sorted(notebooks.glob("[!.]*.ipynb"))
@@ -111,6 +107,10 @@ def make_report(
     store = None if data_dir is None else EventStorePaths.of(data_dir)
     if store is not None and not store.catalog_file.exists():
         raise VectraError(f"there is no store at {store.data_dir}; make one with `vectra import`")
+    # Only now: they load all of Jupyter.
+    from vectra_analytics.reports import execution
+    from vectra_analytics.reports.comparison import sanitize_rules
+
     for path in found:
         execution.read(path)  # what cannot be read is said before minutes go by
     rules = sanitize_rules(notebooks / "sanitize.cfg")
