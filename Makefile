@@ -38,7 +38,8 @@ lab: .venv/all  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 	$(BIN)/python -m vectra_analytics.notebooks notebooks/*.ipynb
 	git --no-pager diff --stat notebooks
 

@@ -1,23 +1,22 @@
 """Notebooks say which views their outputs are of."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.builders import episode, write
 from vectra_analytics import EventStoreQuery, VectraError
 from vectra_analytics.features import catalogue
-from vectra_analytics.notebooks import (
-    STORE_VARIABLE,
-    notebook_store,
-    sample_recordings,
-    stamp_file,
-    stamped,
-    views_asked,
-)
+from vectra_analytics.notebooks import notebook_store, stamp_file, stamped, views_asked
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.name))
@@ -75,25 +74,67 @@ def test_what_is_no_notebook_stays_as_it_is(tmp_path: Path, text: str) -> None:
     assert file.read_text() == text
 
 
-def test_a_notebook_works_on_samples_unless_a_report_names_a_store(
+def test_a_notebook_is_about_the_samples_or_the_store_that_a_report_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is it has a store of its own of the recordings beside it; $RUGS_DATA_DIR changes nothing."""
-    store = tmp_path / "store"
-    write(store, episode(1, 2, 0.01, game_id="mine", rug=True))
-    samples = tmp_path / "data_samples"
-    samples.mkdir()
-    one = sorted(sample_recordings().glob("game_20251031_*.jsonl"))[0]
-    (samples / one.name).write_bytes(one.read_bytes())
+    """Found from where the notebook lies, whatever $RUGS_DATA_DIR says; a store that is named must be there."""
+    (tmp_path / "data_samples").mkdir()
     (tmp_path / "notebooks").mkdir()
+    some = sorted((ROOT / "data_samples").glob("game_*.jsonl"))[0]
+    (tmp_path / "data_samples" / some.name).write_bytes(some.read_bytes())
     monkeypatch.chdir(tmp_path / "notebooks")
-    monkeypatch.setenv("RUGS_DATA_DIR", str(store))
+    monkeypatch.setenv("RUGS_DATA_DIR", str(tmp_path / "elsewhere"))
 
-    first, second = notebook_store(), notebook_store()
-    assert first.data_dir != second.data_dir
-    assert EventStoreQuery(first).list_games() == ["20251031-e3e079749f844097"]
-    monkeypatch.setenv(STORE_VARIABLE, str(store))
-    assert EventStoreQuery(notebook_store()).list_games() == ["mine"]
-    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "none"))
-    with pytest.raises(VectraError, match=r"no store at .*none, which \$VECTRA_REPORT_STORE names"):
+    found = notebook_store()
+    assert EventStoreQuery(found).count_events() > 0
+    assert not (tmp_path / "elsewhere").exists()
+    monkeypatch.setenv("VECTRA_NOTEBOOK_STORE", str(found.data_dir))
+    assert notebook_store().data_dir == found.data_dir
+    monkeypatch.setenv("VECTRA_NOTEBOOK_STORE", str(tmp_path / "nowhere"))
+    with pytest.raises(VectraError, match="and there is no store"):
         notebook_store()
+    monkeypatch.delenv("VECTRA_NOTEBOOK_STORE")
+    monkeypatch.chdir("/")
+    with pytest.raises(VectraError, match="no folder data_samples is in / or above"):
+        notebook_store()
+
+
+def _red_cells(folder: Path, package: Path) -> Counter[str]:
+    """How many cells of each notebook strict nbval finds changed, when it runs with this package."""
+    options = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-sanitize-with", str(ROOT / "notebooks/sanitize.cfg")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", str(folder), str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return Counter(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
+
+
+def test_a_notebook_that_no_longer_tells_the_truth_turns_red(tmp_path: Path) -> None:
+    """It passes as it is, and fails with a stored number changed, a cell that raises, or a view's window off by one."""
+    folder, package = tmp_path / "notebooks", tmp_path / "vectra_analytics"
+    folder.mkdir()
+    (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
+    stored = (ROOT / "notebooks" / "00_first_steps.ipynb").read_text(encoding="utf-8")
+    raising = json.loads(stored)
+    next(cell for cell in raising["cells"] if cell["cell_type"] == "code")["source"] = ["raise ValueError"]
+    assert "61.353" in stored
+    (folder / "as_it_is.ipynb").write_text(stored, encoding="utf-8")
+    (folder / "changed.ipynb").write_text(stored.replace("61.353", "61.354"), encoding="utf-8")
+    (folder / "raising.ipynb").write_text(json.dumps(raising), encoding="utf-8")
+    red = _red_cells(folder, ROOT)
+    assert red.keys() == {"changed", "raising"}
+    assert red["changed"] == 1
+
+    for file in ("changed.ipynb", "raising.ipynb"):
+        (folder / file).unlink()
+    shutil.copytree(ROOT / "vectra_analytics", package)
+    view = package / "features" / "tick_features.sql"
+    off_by_one = view.read_text().replace("ROWS BETWEEN 4 PRECEDING", "ROWS BETWEEN 3 PRECEDING")
+    assert off_by_one != view.read_text()
+    view.write_text(off_by_one)
+    assert _red_cells(folder, tmp_path) == {"as_it_is": 1}

@@ -1,7 +1,6 @@
-"""What a notebook works on and what it says of itself.
+"""What notebooks share: the store that they are about, and their stamp.
 
-:func:`notebook_store` gives it a store: made-up games as it is, the store of a report when `vectra report` runs it. Its
-stamp is its own version, the versions of the views that it asks for, and the data that it shows.
+A stamp is a notebook's own version, the versions of the views that it asks for, and the data that it shows.
 ``python -m vectra_analytics.notebooks FILE...`` renews the stamps; a stored output is of the views that they name.
 """
 
@@ -15,52 +14,47 @@ from typing import Any
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views, own_views
-from vectra_analytics.importers import import_recordings
 from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
-STORE_VARIABLE = "VECTRA_REPORT_STORE"
-SAMPLES_TIMEZONE = "America/New_York"
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+STORE_VARIABLE = "VECTRA_NOTEBOOK_STORE"
+SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
 
 
 def notebook_store() -> EventStorePaths:
-    """The store that a notebook works on: call it in the first cell.
+    """The store that a notebook is about: a new one with the sample recordings, in a temporary folder.
 
-    Returns
-    -------
-    EventStorePaths
-        The store that ``$VECTRA_REPORT_STORE`` names; `vectra report --data-dir` sets it. Else a temporary one, made
-        anew of the recordings in ``data_samples``, so that a notebook run as it is shows the same on every machine:
-        ``$RUGS_DATA_DIR`` is not looked at.
+    A report on another store names that one in ``$VECTRA_NOTEBOOK_STORE``; ``$RUGS_DATA_DIR`` counts for nothing here,
+    so that a notebook that is run as it is shows what it was stored with.
 
     Raises
     ------
     VectraError
-        There is no store of that name, or no ``data_samples``.
+        Where no folder ``data_samples`` lies here or further up, or the store that is named is not there.
     """
     named = os.environ.get(STORE_VARIABLE)
     if named:
-        paths = EventStorePaths(Path(named))
+        paths = EventStorePaths(named)
         if not paths.catalog_file.exists():
-            raise VectraError(f"there is no store at {paths.data_dir}, which ${STORE_VARIABLE} names")
+            raise VectraError(f"${STORE_VARIABLE} is {named!r}, and there is no store; name the folder of one")
         return paths
-    paths = EventStorePaths(Path(tempfile.mkdtemp(prefix="vectra-")))
-    import_recordings(sample_recordings(), paths, timezone=SAMPLES_TIMEZONE)
+    from vectra_analytics.importers import import_recordings  # here: most programs that stamp import nothing
+
+    samples = sample_recordings(Path.cwd())
+    paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
+    import_recordings(samples, paths, timezone=SAMPLES_TIMEZONE)
     return paths
 
 
-def sample_recordings(folder: Path | None = None) -> Path:
-    """The folder ``data_samples``: beside the folder of the notebooks, in it, or beside the package.
-
-    ``folder`` is that of the notebooks; where it is not given, the current one, which is a running notebook's own.
-    """
-    here = (folder or Path.cwd()).resolve()
-    for place in (here.parent, here, Path(__file__).resolve().parents[1]):
-        if (place / "data_samples").is_dir():
-            return place / "data_samples"
+def sample_recordings(here: Path) -> Path:
+    """The folder ``data_samples`` in a folder or above it."""
+    for folder in (here, *here.parents):
+        if (folder / "data_samples").is_dir():
+            return folder / "data_samples"
     raise VectraError(
-        f"there is no folder data_samples beside {here} (an installed package has none); "
-        f"name a store with `vectra report --data-dir` or ${STORE_VARIABLE}"
+        f"no folder data_samples is in {here} or above; start the notebook in a copy of the project, "
+        f"or name a store in ${STORE_VARIABLE}"
     )
 
 
@@ -72,7 +66,12 @@ def views_asked(notebook: dict[str, Any], views: Views) -> dict[str, str]:
 
 
 def stamped(notebook: dict[str, Any], views: Views, data: str) -> dict[str, Any]:
-    """The notebook with the stamp that it should have; the version, which people raise, stays."""
+    """The notebook with the stamp that it should have; the version, which people raise, stays.
+
+    Outputs lose the ids of widgets, which lived only as long as the notebook ran.
+    """
+    for output in (output for cell in notebook["cells"] for output in cell.get("outputs", ())):
+        output.get("data", {}).pop(_WIDGET, None)
     before = notebook["metadata"].get("vectra", {})
     stamp = {
         "version": before.get("version", FIRST_VERSION),

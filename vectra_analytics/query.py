@@ -251,15 +251,15 @@ class EventStoreQuery:
         """All views by name: the package's, those in the user's folder, and those registered here."""
         return self._views
 
-    def register_view(self, sql: str, name: str | None = None) -> FeatureView:
+    def register_view(self, sql: str | FeatureView, name: str | None = None) -> FeatureView:
         """Take in a view of one's own: from now on SQL may name it, and features and exports may be asked of it.
 
         Parameters
         ----------
         sql
-            The text of a view's file: a header and one SELECT. docs/views.md shows how to write one.
+            The text of a view's file: a header and one SELECT. docs/views.md shows how to write one. Or a view.
         name
-            Its name; by default the one in the header. A view registered before under this name is replaced.
+            A text's name; by default the one in the header. A view registered before under this name is replaced.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class EventStoreQuery:
         A file of the same text in ``vectra_views/`` beside the notebooks, or in ``$VECTRA_VIEWS``, does the same for
         every query. What is checked here is a short form of :func:`vectra_analytics.check_view`.
         """
-        view = FeatureView.parse(sql, name)
+        view = sql if isinstance(sql, FeatureView) else FeatureView.parse(sql, name)
         views = self._views.adding(view)
         _require(views, view.name)
         self._views = views

@@ -11,7 +11,7 @@ from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import UnknownView, VectraError
 from vectra_analytics.features.header import THIS_TICK, Column, FeatureView, Kind
 
-__all__ = ["THIS_TICK", "Column", "FeatureView", "Kind", "Views", "catalogue", "own_views"]
+__all__ = ["THIS_TICK", "Column", "FeatureView", "Kind", "Views", "catalogue", "own_folder", "own_views"]
 
 _EVENTS = ("events", *DocType)  # the relations that are no views
 
@@ -114,8 +114,14 @@ def catalogue() -> Views:
     return Views({view.name: view for view in parsed})
 
 
+def own_folder() -> Path:
+    """Where the user's own views lie: ``$VECTRA_VIEWS``, else ``vectra_views/`` where one works."""
+    said = os.environ.get("VECTRA_VIEWS")
+    return Path(said).expanduser() if said else Path("vectra_views")
+
+
 def own_views() -> Views:
-    """The package's views and those of the user's folder: ``$VECTRA_VIEWS``, else ``vectra_views/`` where one works.
+    """The package's views and those of :func:`own_folder`.
 
     A file that holds no view harms no other: whoever asks for it is told.
 
@@ -124,8 +130,7 @@ def own_views() -> Views:
     VectraError
         Where ``$VECTRA_VIEWS`` names no folder.
     """
-    said = os.environ.get("VECTRA_VIEWS")
-    folder = Path(said).expanduser() if said else Path("vectra_views")
+    said, folder = os.environ.get("VECTRA_VIEWS"), own_folder()
     if not folder.is_dir():
         if said:
             raise VectraError(f"$VECTRA_VIEWS is {said!r}, which is no folder; make it, or unset the variable")

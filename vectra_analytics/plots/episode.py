@@ -20,6 +20,7 @@ from vectra_analytics.plots.theme import (
 
 _MARKS = {"buy": ("triangle-up", GREEN), "sell": ("triangle-down", PURPLE)}
 _OTHER_MARK = ("diamond", GREY)
+_MOST_NAMED = 12  # lines that a legend can name
 
 
 def episode(
@@ -135,5 +136,7 @@ def overlay(episodes: pl.DataFrame, column: str = "price", *, x: str = "tick", l
     figure.update_yaxes(title_text=titled(column))
     if log:
         figure.update_yaxes(type="log", tickformat="~g")
-    styled(figure, f"{column} of {len(games)} games")
-    return figure.update_layout(hovermode="closest", showlegend=len(games) <= 12)
+    has_legend = len(games) <= _MOST_NAMED
+    n_lines = -(-len(games) // 3) if has_legend else 0  # of the legend, which stands between title and plot
+    styled(figure, f"{column} of {len(games)} games", height=420 + 18 * n_lines)
+    return figure.update_layout(hovermode="closest", showlegend=has_legend, margin_t=48 + 18 * n_lines)

@@ -62,7 +62,7 @@ def store_facts(paths: EventStorePaths, name: str | None = None) -> StoreFacts:
 def sample_facts(notebooks: Path) -> StoreFacts | None:
     """The facts of a store of the sample recordings, as notebooks make themselves; None where there are none."""
     try:
-        samples = sample_recordings(notebooks)
+        samples = sample_recordings(notebooks.resolve())
     except VectraError:
         return None  # notebooks that need them say so themselves
     with tempfile.TemporaryDirectory(prefix="vectra-report-") as folder:

@@ -134,7 +134,7 @@ def _failure(failure: Failure) -> str:
 
 def _store(store: StoreFacts | None) -> str:
     if store is None:
-        return "<section><h2>Data</h2><p>No store was named, and there are no data_samples.</p></section>"
+        return "<section><h2>Data</h2><p>No store was named, and there is no folder data_samples.</p></section>"
     info = store.info
     rows = [
         ("store", _text(store.name)),
