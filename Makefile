@@ -13,7 +13,7 @@ help:  ## say what there is to make
 demo: .venv/all  ## the main job once: import the sample recordings, compute features, export them, run the notebooks
 	@$(BIN)/vectra demo
 	@echo
-	@echo "4. The notebooks, run and validated:"
+	@echo "The notebooks, run and validated:"
 	@$(BIN)/vectra report --out demo/report
 
 report: .venv/all  ## run and validate the notebooks: report/index.html and report/junit.xml

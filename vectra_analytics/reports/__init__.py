@@ -4,6 +4,7 @@ Each notebook runs in a kernel of its own (execution), what it gives is held aga
 all becomes pages (pages), junit.xml (junit) and report.json in one folder, which appears whole or not at all (folder).
 """
 
+import contextlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -115,7 +116,9 @@ def make_report(
         execution.read(path)  # what cannot be read is said before minutes go by
     rules = sanitize_rules(notebooks / "sanitize.cfg")
 
-    views, facts = own_views(), store_facts(store) if store else sample_facts(notebooks)
+    facts = store_facts(store) if store else sample_facts(notebooks)
+    with contextlib.chdir(notebooks):  # vectra_views/ is looked for where the notebooks run
+        views = own_views()
     outcomes = []
     for path in found:
         outcome = execution.run(path, views, store, rules, timeout)

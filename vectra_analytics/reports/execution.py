@@ -1,6 +1,7 @@
 """Running a notebook: a fresh kernel, from the notebook's own folder, on the store that it is given."""
 
 import copy
+import logging
 import os
 import subprocess
 import tempfile
@@ -19,6 +20,11 @@ from vectra_analytics.notebooks import STORE_VARIABLE, views_asked
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reports.comparison import Rules, differences
 from vectra_analytics.reports.outcomes import Failure, Outcome, plain, title_of
+
+# What goes wrong is in the report; nbclient would say it on stderr a second time.
+_SILENT = logging.getLogger(__name__)
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 
 def read(path: Path) -> Any:
@@ -62,6 +68,7 @@ def _execute(notebook: Any, path: Path, store: EventStorePaths | None, timeout: 
             store_widget_state=False,  # megabytes that a page does not show
             on_cell_start=started,
         )
+        client.log = _SILENT
         try:
             # What a kernel itself says, of its transport say, is nobody's output; what cells print comes another way.
             client.execute(env=_environment(scratch, store), stderr=subprocess.DEVNULL)
