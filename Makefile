@@ -5,16 +5,19 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lab samples notebooks docs bench format clean
+.PHONY: help demo report test check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: .venv/lab  ## the main job once: import the sample recordings, compute features, export them; a report of the notebooks
+demo: .venv/lab  ## the main job once: import the sample recordings, compute features, export them, run the notebooks
 	@$(BIN)/vectra demo
 	@echo
-	@echo "A report of the notebooks, each run anew (half a minute):"
+	@echo "The notebooks, run and validated:"
 	@$(BIN)/vectra report --out demo/report
+
+report: .venv/lab  ## run and validate the notebooks: report/index.html and report/junit.xml
+	$(BIN)/vectra report
 
 test: .venv/all  ## all tests, and the notebooks
 	$(BIN)/python -m pytest -n auto
@@ -50,8 +53,8 @@ samples: .venv/core  ## make data_samples again: the same bytes
 bench: .venv/bench  ## measure speeds against honest alternatives, in one run: some ten minutes
 	$(BIN)/python -m benchmarks.bench
 
-clean:  ## remove the environment and what the demo made
-	rm -rf .venv demo
+clean:  ## remove the environment and what the demo and a report made
+	rm -rf .venv demo report
 
 .venv/core: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or name it: make demo PYTHON=/path/to/python3" >&2; exit 2; }

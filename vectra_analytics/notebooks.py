@@ -41,12 +41,17 @@ def notebook_store() -> EventStorePaths:
         return paths
     from vectra_analytics.importers import import_recordings  # here: most programs that stamp import nothing
 
-    here = Path.cwd()
+    samples = sample_recordings(Path.cwd())
+    paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
+    import_recordings(samples, paths, timezone=SAMPLES_TIMEZONE)
+    return paths
+
+
+def sample_recordings(here: Path) -> Path:
+    """The folder ``data_samples`` in a folder or above it."""
     for folder in (here, *here.parents):
         if (folder / "data_samples").is_dir():
-            paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
-            import_recordings(folder / "data_samples", paths, timezone=SAMPLES_TIMEZONE)
-            return paths
+            return folder / "data_samples"
     raise VectraError(
         f"no folder data_samples is in {here} or above; start the notebook in a copy of the project, "
         f"or name a store in ${STORE_VARIABLE}"

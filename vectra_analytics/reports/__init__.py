@@ -1,136 +1,154 @@
-"""Notebooks are run and validated, and a site that needs no network says what came of it.
+"""Reports: notebooks, run and validated, as one site that needs no network.
 
-It needs the extra ``lab``; nothing else in the package does but figures and widgets.
+Each notebook runs in a kernel of its own (execution), what it gives is held against what is stored (comparison), and
+all becomes pages (pages), junit.xml (junit) and report.json in one folder, which appears whole or not at all (folder).
 """
 
+import contextlib
+import importlib.util
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import VectraError
-from vectra_analytics.notebooks import notebook_store
+from vectra_analytics.features import Views, own_views
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.reports.junit import junit_xml
-from vectra_analytics.reports.run import NotebookRun, run_notebook
-from vectra_analytics.reports.site import write_site
+from vectra_analytics.reports.facts import StoreFacts, libraries, sample_facts, store_facts, view_list
+from vectra_analytics.reports.folder import MADE_BY, SUMMARY, check_folder, whole_folder
+from vectra_analytics.reports.outcomes import Failure, Outcome
 
-_MARK = "report.json"  # by which a folder is known to be an earlier report
-_NEEDED = ("nbclient", "nbconvert", "nbformat", "plotly")
+__all__ = ["Failure", "Outcome", "Report", "make_report"]
 
-__all__ = ["NotebookRun", "Report", "report"]
+JUNIT, INDEX = "junit.xml", "index.html"
+_NEEDED = ("nbclient", "nbconvert", "nbformat", "ipykernel", "plotly")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of the notebooks."""
+    """A report that was made."""
 
-    path: Path  # of the folder
-    runs: tuple[NotebookRun, ...]
+    out: Path
+    outcomes: list[Outcome]
+    store: StoreFacts | None  # None: neither a store nor data_samples
+    as_stored: bool  # whether outputs were compared with the stored ones
+    made_at: datetime
+    views: Views
+
+    @property
+    def index(self) -> Path:
+        """The page to open."""
+        return self.out / INDEX
 
     @property
     def passed(self) -> bool:
         """Whether every notebook passed."""
-        return all(run.failure is None for run in self.runs)
+        return all(outcome.passed for outcome in self.outcomes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same, for JSON."""
-        return {"path": str(self.path), "passed": self.passed, "notebooks": [run.to_dict() for run in self.runs]}
+        """All but the pages, for JSON."""
+        return {
+            "made_by": MADE_BY,
+            "made_at": self.made_at.isoformat(timespec="seconds"),
+            "passed": self.passed,
+            "outputs_compared": self.as_stored,
+            "notebooks": [outcome.to_dict() for outcome in self.outcomes],
+            "store": self.store.to_dict() if self.store else None,
+            "views": view_list(self.views),
+            "libraries": libraries(),
+        }
 
 
-def report(
-    notebooks: Path = Path("notebooks"),
-    out: Path = Path("report"),
-    store: EventStorePaths | None = None,
+def make_report(
+    notebooks: Path,
+    out: Path,
     *,
-    is_compared: bool | None = None,
+    data_dir: EventStorePaths | Path | str | None = None,
     timeout: float = 600,
-    progress: Callable[[int, int], object] | None = None,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Report:
-    """Run notebooks, validate them and write a site of them, with a JUnit file for CI.
+    """Run every notebook of a folder, validate them and write a site about it.
 
     Parameters
     ----------
     notebooks
-        A folder, whose notebooks are run in the order of their names.
+        The folder; its ``.ipynb`` files run in order of their names, each in a fresh kernel in this folder.
+        ``sanitize.cfg`` in it has what may differ between outputs, in nbval's form.
     out
-        The folder of the site. It appears whole, or what was there stays.
-    store
-        What the notebooks are about; by default the samples, or what a notebook itself sees to.
-    is_compared
-        Whether outputs must be those stored; by default where no store is named.
+        The folder of the report: a new one, an empty one or an earlier report, which is replaced when all is written.
+    data_dir
+        The store to run on; a cell that raises is then the only failure. By default notebooks run as they are, and
+        their outputs have to be the stored ones as well.
     timeout
-        Seconds for each cell.
-    progress
-        Called with (notebooks done, in all) after each one.
+        Seconds that a cell may take.
+    tell
+        Is called with each outcome, when there is one.
+
+    Returns
+    -------
+    Report
+        What became of each notebook.
 
     Raises
     ------
     VectraError
-        Where there is nothing to run or the extra ``lab`` is missing, or ``out`` is not a report's to replace.
+        There is nothing to run, nothing to run it with, no such store, or something else where the report should go.
     """
-    _check_installed()
-    files = sorted(file for file in notebooks.glob("*.ipynb")) if notebooks.is_dir() else []
-    if not files:
-        raise VectraError(f"no notebooks are in {notebooks}; name their folder with --notebooks")
-    out = out.absolute()
-    if out.exists() and not (out / _MARK).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise VectraError(f"{out} is there and is no report; name another folder with --out, or delete it")
-    compares = store is None if is_compared is None else is_compared
-    about = _store_of(files[0].parent) if store is None else store
-    runs = []
-    for file in files:
-        runs.append(run_notebook(file, about, is_compared=compares, timeout=timeout))
-        if progress is not None:
-            progress(len(runs), len(files))
-    found = Report(out, tuple(runs))
-    new = out.with_name(f".{out.name}.{uuid.uuid4().hex[:12]}.part")
-    try:
-        new.mkdir(parents=True)
-        write_site(new, found.runs, about)
-        (new / "junit.xml").write_bytes(junit_xml(found.runs))
-        (new / _MARK).write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
-        _exchange(new, out)
-    except OSError as error:
-        raise VectraError(f"cannot write the report {out}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return found
-
-
-def _exchange(new: Path, out: Path) -> None:
-    """Put a folder in the place of another, which stays if that fails."""
-    old = new.with_suffix(".old")
-    if out.exists():
-        os.rename(out, old)
-    try:
-        os.rename(new, out)
-    except BaseException:
-        if old.exists():
-            os.rename(old, out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise VectraError(f"{missing[0]} is not installed; a report needs it: pip install 'vectra_analytics[lab]'")
+        raise VectraError(f'reports need {", ".join(missing)}: pip install "vectra_analytics[lab]"')
+    if not notebooks.is_dir():
+        raise VectraError(f"there is no folder {notebooks}; name that of the notebooks with --notebooks")
+    found = sorted(notebooks.glob("[!.]*.ipynb"))
+    if not found:
+        raise VectraError(f"there is no notebook (.ipynb) in {notebooks}; name another folder with --notebooks")
+    check_folder(out)
+    store = None if data_dir is None else EventStorePaths.of(data_dir)
+    if store is not None and not store.catalog_file.exists():
+        raise VectraError(f"there is no store at {store.data_dir}; make one with `vectra import`")
+    # Only now: they load all of Jupyter.
+    from vectra_analytics.reports import execution
+    from vectra_analytics.reports.comparison import sanitize_rules
+
+    for path in found:
+        execution.read(path)  # what cannot be read is said before minutes go by
+    rules = sanitize_rules(notebooks / "sanitize.cfg")
+
+    facts = store_facts(store) if store else sample_facts(notebooks)
+    with contextlib.chdir(notebooks):  # vectra_views/ is looked for where the notebooks run
+        views = own_views()
+    outcomes = []
+    for path in found:
+        outcome = execution.run(path, views, store, rules, timeout)
+        outcomes.append(outcome)
+        tell(outcome)
+    report = Report(out, outcomes, facts, store is None, datetime.now(UTC), views)
+    with whole_folder(out) as folder:
+        _write(report, folder)
+    return report
 
 
-def _store_of(folder: Path) -> EventStorePaths | None:
-    """The samples' store, made once for all notebooks; None where there are no samples."""
-    here = Path.cwd()
-    try:
-        os.chdir(folder)
-        return notebook_store()
-    except VectraError:
-        return None
-    finally:
-        os.chdir(here)
+def _write(report: Report, folder: Path) -> None:
+    from plotly.offline import get_plotlyjs
+
+    from vectra_analytics.reports import pages
+    from vectra_analytics.reports.junit import junit
+
+    said = report.to_dict()
+    (folder / "notebooks").mkdir()
+    n_figures = 0
+    for outcome in report.outcomes:
+        text, n_on_page = pages.notebook_page(outcome, report.made_at)
+        n_figures += n_on_page
+        (folder / outcome.page).write_text(text, encoding="utf-8")
+    index = pages.index_page(
+        report.outcomes, report.store, said["views"], said["libraries"], report.made_at, as_stored=report.as_stored
+    )
+    (folder / INDEX).write_text(index, encoding="utf-8")
+    (folder / pages.STYLE).write_text(pages.style(), encoding="utf-8")
+    if n_figures:
+        (folder / pages.PLOTLY).write_text(get_plotlyjs(), encoding="utf-8")
+    (folder / JUNIT).write_bytes(junit(report.outcomes, report.made_at))
+    (folder / SUMMARY).write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,31 +1,41 @@
-"""What came of notebooks as the XML that CI systems read."""
+"""junit.xml, which continuous integration services read: a testcase a notebook."""
 
-import re
 from collections.abc import Sequence
+from datetime import datetime
 from xml.etree import ElementTree
 
-from vectra_analytics.reports.run import NotebookRun
-
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from vectra_analytics.reports.outcomes import Outcome, plain
 
 
-def junit_xml(runs: Sequence[NotebookRun]) -> bytes:
-    """One test case a notebook; a failure has the cell, its source and what was wrong."""
-    n_failures = sum(run.failure is not None for run in runs)
-    total = f"{sum(run.seconds for run in runs):.3f}"
-    suite = ElementTree.Element(
-        "testsuite", name="notebooks", tests=str(len(runs)), failures=str(n_failures), errors="0", time=total
+def junit(outcomes: Sequence[Outcome], made_at: datetime) -> bytes:
+    """The outcomes as JUnit XML."""
+    n_failed = sum(not outcome.passed for outcome in outcomes)
+    totals = {
+        "name": "notebooks",
+        "tests": str(len(outcomes)),
+        "failures": str(n_failed),
+        "errors": "0",
+        "skipped": "0",
+        "time": f"{sum(outcome.seconds for outcome in outcomes):.3f}",
+    }
+    suites = ElementTree.Element("testsuites", {**totals, "name": "vectra report"})
+    suite = ElementTree.SubElement(
+        suites, "testsuite", {**totals, "timestamp": made_at.replace(tzinfo=None).isoformat(timespec="seconds")}
     )
-    for run in runs:
+    for outcome in outcomes:
         case = ElementTree.SubElement(
-            suite, "testcase", classname="notebooks", name=run.name, time=f"{run.seconds:.3f}", file=run.path.name
+            suite,
+            "testcase",
+            {"classname": "notebooks", "name": plain(outcome.path.name), "time": f"{outcome.seconds:.3f}"},
         )
-        if run.failure is not None:
-            message = _NOT_XML.sub("?", f"cell {run.failure.cell}: {run.failure.said}")
-            failure = ElementTree.SubElement(case, "failure", message=message)
-            failure.text = _NOT_XML.sub("?", f"{run.failure.source}\n\n{run.failure.details}")
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
+        if outcome.failures:  # of a case some readers show the first only
+            first = outcome.failures[0]
+            element = ElementTree.SubElement(case, "failure", {"type": first.kind, "message": plain(first.line)})
+            element.text = plain(
+                "\n\n".join(
+                    f"{failure.line}\n\n{failure.source}\n\n{failure.details}".strip() for failure in outcome.failures
+                )
+            )
     ElementTree.indent(suites)
     text: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
