@@ -10,18 +10,26 @@ class Fitting(anywidget.AnyWidget):
     """Nothing to see: it makes a widget at home in its cell; a child of the outermost box.
 
     A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes. And
-    JupyterLab takes arrow keys for itself, out of lists too, unless an element says that they are its own.
+    JupyterLab takes arrow keys for itself, even from a list that has the focus: those are kept from it, not from the
+    list.
     """
 
     _esm = """
         export default {
             render({ el }) {
-                const observer = new ResizeObserver(() => {
-                    el.parentElement?.setAttribute("data-lm-suppress-shortcuts", "true");
-                    window.dispatchEvent(new Event("resize"));
-                });
+                const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
                 observer.observe(el);
-                return () => observer.disconnect();
+                const keep = (event) => {
+                    const isOurs = event.target.matches?.("select") && el.parentElement?.contains(event.target);
+                    if (isOurs && /^(Arrow|Page|Home|End)/.test(event.key)) {
+                        event.stopPropagation();
+                    }
+                };
+                window.addEventListener("keydown", keep, true);
+                return () => {
+                    observer.disconnect();
+                    window.removeEventListener("keydown", keep, true);
+                };
             },
         };
     """
