@@ -5,10 +5,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test check lab samples notebooks docs bench format clean
+.PHONY: help demo report test test-browser check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: .venv/lab  ## the main job once: import the sample recordings, compute features, export them, run the notebooks
 	@$(BIN)/vectra demo
@@ -22,6 +22,11 @@ report: .venv/lab  ## run and validate the notebooks: report/index.html and repo
 test: .venv/all  ## all tests, and the notebooks
 	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+	@echo "the notebooks in a real browser are tested apart: make test-browser"
+
+test-browser: .venv/browser  ## the notebooks in JupyterLab, in Debian's chromium
+	@test -x /usr/bin/chromium || { echo "make: the browser test needs chromium: apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pytest -s tests/browser
 
 check: .venv/all  ## format, lint, types, imports and docs
 	$(BIN)/ruff format --check .
@@ -35,8 +40,7 @@ format: .venv/all  ## put the code into the house's format
 	$(BIN)/ruff check --fix .
 
 lab: .venv/lab  ## JupyterLab on the notebooks, with the sample store for EventStoreQuery()
-	@test -d demo/store || $(BIN)/vectra demo >/dev/null
-	RUGS_DATA_DIR="$${RUGS_DATA_DIR:-$(CURDIR)/demo/store}" $(BIN)/jupyter lab notebooks
+	$(BIN)/vectra lab
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
@@ -73,6 +77,10 @@ clean:  ## remove the environment and what the demo and a report made
 .venv/all: .venv/lab
 	@echo "installing what tests need into .venv"
 	@$(PIP) --editable '.[lab,test]'
+	@touch $@
+
+.venv/browser: .venv/all
+	@$(PIP) --editable '.[browser]'
 	@touch $@
 
 .venv/bench: .venv/all

@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 
 from vectra_analytics import demo as demonstration
+from vectra_analytics import lab as laboratory
 from vectra_analytics.compaction import compact
 from vectra_analytics.errors import VectraError
 from vectra_analytics.exports import SPLITS
@@ -467,6 +468,29 @@ def _report(
     else:
         click.echo(f"The report is {report.index}")
     return 0 if report.passed else 1
+
+
+@_vectra.command("lab")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path),
+    default=Path("notebooks"),
+    show_default=True,
+    help="Folder that JupyterLab opens.",
+)
+@click.argument("jupyter_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- JUPYTER_ARGS...]")
+@_data_dir_too
+@click.pass_context
+def _lab(ctx: click.Context, notebooks: Path, jupyter_args: tuple[str, ...]) -> int:
+    """Open JupyterLab on notebooks, with a store that EventStoreQuery() in a new notebook finds.
+
+    It is the one that --data-dir or $RUGS_DATA_DIR names, else demo/store, made of data_samples where it is not there.
+    """
+    laboratory.required(notebooks)
+    is_named = ctx.obj.data_dir != EventStorePaths("~/rugs_data").data_dir
+    paths = ctx.obj if is_named else laboratory.sample_store()
+    click.echo(f"EventStoreQuery() in a notebook asks the store {paths.data_dir}")
+    return laboratory.run(notebooks, paths, jupyter_args)
 
 
 def _print_json(value: Any) -> None:

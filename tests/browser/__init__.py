@@ -1,0 +1,1 @@
+"""The notebooks in JupyterLab, in a real browser; ``make test-browser`` runs these tests, plain ``pytest`` does not."""
