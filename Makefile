@@ -5,13 +5,19 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser check lab samples notebooks docs bench format clean
+.PHONY: help demo report test test-browser check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-demo: .venv/core  ## the main job once: import the sample recordings, compute features, export them
+demo: .venv/lab  ## the main job once: import the sample recordings, compute features, export them, run the notebooks
 	@$(BIN)/vectra demo
+	@echo
+	@echo "The notebooks, run and validated:"
+	@$(BIN)/vectra report --out demo/report
+
+report: .venv/lab  ## run and validate the notebooks: report/index.html and report/junit.xml
+	$(BIN)/vectra report
 
 test: .venv/all  ## all tests, and the notebooks
 	$(BIN)/python -m pytest -n auto
@@ -33,7 +39,7 @@ format: .venv/all  ## put the code into the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lab: .venv/all  ## JupyterLab on the notebooks
+lab: .venv/lab  ## JupyterLab on the notebooks, with the sample store for EventStoreQuery()
 	$(BIN)/vectra lab
 
 notebooks: .venv/all  ## run the notebooks again and keep their outputs
@@ -51,8 +57,8 @@ samples: .venv/core  ## make data_samples again: the same bytes
 bench: .venv/bench  ## measure speeds against honest alternatives, in one run: some ten minutes
 	$(BIN)/python -m benchmarks.bench
 
-clean:  ## remove the environment and what the demo made
-	rm -rf .venv demo
+clean:  ## remove the environment and what the demo and a report made
+	rm -rf .venv demo report
 
 .venv/core: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv was found; install one, or name it: make demo PYTHON=/path/to/python3" >&2; exit 2; }
@@ -63,8 +69,13 @@ clean:  ## remove the environment and what the demo made
 	@$(BIN)/python -m compileall -q vectra_analytics  # pip compiles what it copies, but an editable package is not copied
 	@touch $@
 
-.venv/all: .venv/core
-	@echo "installing what tests and notebooks need into .venv"
+.venv/lab: .venv/core
+	@echo "installing what notebooks and reports need into .venv"
+	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+.venv/all: .venv/lab
+	@echo "installing what tests need into .venv"
 	@$(PIP) --editable '.[lab,test]'
 	@touch $@
 

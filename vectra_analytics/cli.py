@@ -421,6 +421,55 @@ def _demo(out: Path, samples: Path) -> None:
         click.echo(line)
 
 
+@_vectra.command("report")
+@click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path),
+    default=Path("notebooks"),
+    show_default=True,
+    help="Folder of the notebooks.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("report"), show_default=True, help="Folder of the report."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Run on this store, without comparing outputs. Default: as they are; $RUGS_DATA_DIR is not looked at.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=600, show_default=True, help="Seconds a cell."
+)
+@_as_json
+@click.pass_context
+def _report(
+    ctx: click.Context, notebooks: Path, out: Path, data_dir: Path | None, timeout: float, as_json: bool
+) -> int:
+    """Run notebooks, validate them and write one offline HTML site about it, with junit.xml.
+
+    Each runs in a fresh kernel, from its own folder. It fails where a cell raises and, without --data-dir, where an
+    output is not the stored one; exit 1 then, and the report is written all the same.
+    """
+    from vectra_analytics.reports import Outcome, make_report  # only here: most commands need no notebooks
+
+    def tell(outcome: Outcome) -> None:
+        if as_json:
+            return
+        if outcome.passed:
+            click.echo(f"passed  {outcome.path.name}  {outcome.seconds:.1f} s")
+        for failure in outcome.failures:
+            click.echo(f"failed  {outcome.path.name}: {failure.line}")
+
+    if data_dir is None and ctx.parent is not None:
+        data_dir = ctx.parent.params["data_dir"]  # `vectra --data-dir D report`
+    report = make_report(notebooks, out, data_dir=data_dir, timeout=timeout, tell=tell)
+    if as_json:
+        _print_json({**report.to_dict(), "index": str(report.index)})
+    else:
+        click.echo(f"The report is {report.index}")
+    return 0 if report.passed else 1
+
+
 @_vectra.command("lab")
 @click.option(
     "--notebooks",

@@ -17,7 +17,7 @@ from vectra_analytics.features import Views, own_views
 from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
-_WIDGET = "application/vnd.jupyter.widget-view+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 STORE_VARIABLE = "VECTRA_NOTEBOOK_STORE"
 SAMPLES_TIMEZONE = "America/New_York"  # of the recorders' clocks
 
@@ -41,12 +41,17 @@ def notebook_store() -> EventStorePaths:
         return paths
     from vectra_analytics.importers import import_recordings  # here: most programs that stamp import nothing
 
-    here = Path.cwd()
+    samples = sample_recordings(Path.cwd())
+    paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
+    import_recordings(samples, paths, timezone=SAMPLES_TIMEZONE)
+    return paths
+
+
+def sample_recordings(here: Path) -> Path:
+    """The folder ``data_samples`` in a folder or above it."""
     for folder in (here, *here.parents):
         if (folder / "data_samples").is_dir():
-            paths = EventStorePaths(tempfile.mkdtemp(prefix="vectra-notebook-"))
-            import_recordings(folder / "data_samples", paths, timezone=SAMPLES_TIMEZONE)
-            return paths
+            return folder / "data_samples"
     raise VectraError(
         f"no folder data_samples is in {here} or above; start the notebook in a copy of the project, "
         f"or name a store in ${STORE_VARIABLE}"
@@ -66,7 +71,7 @@ def stamped(notebook: dict[str, Any], views: Views, data: str) -> dict[str, Any]
     Outputs lose the ids of widgets, which lived only as long as the notebook ran.
     """
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", ())):
-        output.get("data", {}).pop(_WIDGET, None)
+        output.get("data", {}).pop(WIDGET, None)
     before = notebook["metadata"].get("vectra", {})
     stamp = {
         "version": before.get("version", FIRST_VERSION),

@@ -14,7 +14,7 @@ from vectra_analytics import plots
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.widgets.callbacks import Message
-from vectra_analytics.widgets.figures import Wide, show, shown
+from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.game_choice import GameChoice
 
 WINDOWS = (5, 10, 20)
@@ -79,7 +79,7 @@ class EpisodeExplorer(ipywidgets.VBox):
                 row([self._window, self._of, self._log], layout=wraps),
                 self._ticks,
                 self.figure,
-                Wide(),
+                Fitting(),
                 row([self._pin, self._unpin]),
                 self._compared,
                 row([self._view, self._path, self._export], layout=wraps),

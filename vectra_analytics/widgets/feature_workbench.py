@@ -16,7 +16,7 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.widgets.callbacks import Message
 from vectra_analytics.widgets.chosen_columns import ChosenColumns, numbers_of
-from vectra_analytics.widgets.figures import Wide, show, shown
+from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.own_column import OwnColumn
 
 _FEATURES, _LABELS = "tick_features", "tick_labels"
@@ -87,7 +87,7 @@ class FeatureWorkbench(ipywidgets.VBox):
                 self._columns,
                 row([self._show, self._feature, self._game], layout=wraps),
                 self.figure,
-                Wide(),
+                Fitting(),
                 own,
                 row([self._path, self._with_label, self._export], layout=wraps),
                 self._sql,

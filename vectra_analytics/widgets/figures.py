@@ -6,10 +6,12 @@ import anywidget
 import plotly.graph_objects as go
 
 
-class Wide(anywidget.AnyWidget):
-    """Nothing to see: it makes figures as wide as their cell, at first and whenever that changes.
+class Fitting(anywidget.AnyWidget):
+    """Nothing to see: it makes a widget at home in its cell; a child of the outermost box.
 
-    A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes.
+    A figure is drawn before it has a place on the page, 700 pixels wide, and looks again when the window changes. And
+    JupyterLab takes arrow keys for itself, even from a list that has the focus: those are kept from it, not from the
+    list.
     """
 
     _esm = """
@@ -17,14 +19,24 @@ class Wide(anywidget.AnyWidget):
             render({ el }) {
                 const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
                 observer.observe(el);
-                return () => observer.disconnect();
+                const keep = (event) => {
+                    const isOurs = event.target.matches?.("select") && el.parentElement?.contains(event.target);
+                    if (isOurs && /^(Arrow|Page|Home|End)/.test(event.key)) {
+                        event.stopPropagation();
+                    }
+                };
+                window.addEventListener("keydown", keep, true);
+                return () => {
+                    observer.disconnect();
+                    window.removeEventListener("keydown", keep, true);
+                };
             },
         };
     """
 
 
 def shown(figure: go.Figure) -> Any:
-    """A widget with this figure; a :class:`Wide` beside it makes it as wide as its cell."""
+    """A widget with this figure; a :class:`Fitting` beside it makes it as wide as its cell."""
     widget = go.FigureWidget(figure.update_layout(autosize=True))
     widget._config = {"responsive": True, "displaylogo": False}
     return widget
