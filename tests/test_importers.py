@@ -762,7 +762,7 @@ def test_a_long_line_is_read_in_time_that_grows_with_it(tmp_path: Path) -> None:
         assert [len(one) for lines, _ in read_lines(tmp_path / "long", 1 << 10) for one in lines] == [size]
         took.append(seconds(lambda: list(read_lines(tmp_path / "long", 1 << 10))))
 
-    assert took[1] < 24 * took[0]
+    assert took[1] < 40 * took[0]  # a busy machine is no reason to fail
 
 
 @pytest.mark.parametrize("text", [b"{", b'{"', b'{"a', b'"x": {y, '])
@@ -771,7 +771,7 @@ def test_whole_objects_are_looked_for_in_time_that_grows_with_the_line(text: byt
     assert whole_objects(text * 1_000 + b'{"b": 1}') == [({"b": 1}, '{"b": 1}')]
 
     few, many = (seconds(partial(whole_objects, text * n)) for n in (2_000, 32_000))
-    assert many < 64 * max(few, 1e-3)
+    assert many < 128 * max(few, 1e-3)  # sixteen times the text; looking again from each beginning would take 256 times
 
 
 def test_objects_are_found_below_more_levels_than_python_can_go() -> None:
