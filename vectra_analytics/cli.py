@@ -108,6 +108,13 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_notebooks = click.option(
+    "--notebooks",
+    type=click.Path(path_type=Path),
+    default=Path("notebooks"),
+    show_default=True,
+    help="Folder of the notebooks.",
+)
 _limit = click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows to print.")
 
 
@@ -422,13 +429,7 @@ def _demo(out: Path, samples: Path) -> None:
 
 
 @_vectra.command("report")
-@click.option(
-    "--notebooks",
-    type=click.Path(path_type=Path),
-    default=Path("notebooks"),
-    show_default=True,
-    help="Folder of the notebooks.",
-)
+@_notebooks
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("report"), show_default=True, help="Folder of the report."
 )
@@ -471,13 +472,7 @@ def _report(
 
 
 @_vectra.command("lab")
-@click.option(
-    "--notebooks",
-    type=click.Path(path_type=Path),
-    default=Path("notebooks"),
-    show_default=True,
-    help="Folder that JupyterLab opens.",
-)
+@_notebooks
 @click.argument("jupyter_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- JUPYTER_ARGS...]")
 @_data_dir_too
 @click.pass_context

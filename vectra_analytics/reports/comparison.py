@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import VectraError
+from vectra_analytics.notebooks import WIDGET
 from vectra_analytics.reports.outcomes import Failure, plain
 
 Rules = Sequence[tuple[re.Pattern[str], str]]
 
-_LEFT_OUT = {"application/vnd.jupyter.widget-view+json", "image/png", "image/jpeg"}
+_LEFT_OUT = {WIDGET, "image/png", "image/jpeg"}
 _IGNORE = re.compile(r"^\s*#\s*(?:NBVAL_IGNORE_OUTPUT|PYTEST_VALIDATE_IGNORE_OUTPUT)\b", re.MULTILINE | re.IGNORECASE)
 _SHOWN_LINES = 40
 

@@ -7,8 +7,9 @@ from typing import Any
 from nbformat import from_dict
 from plotly.io import to_html
 
+from vectra_analytics.notebooks import WIDGET
+
 FIGURE = "application/vnd.plotly.v1+json"
-WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_TEXT = "An interactive widget: open the notebook in JupyterLab."
 _EMBEDDED_TEXT = "A figure that brings all of plotly.js along is left out: show it with the default renderer."
 _LONGEST_HTML = 1_000_000

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import ipywidgets
@@ -29,3 +30,13 @@ class Message(ipywidgets.HTML):
         else:
             if 'role="alert"' in self.value:
                 self.value = ""
+
+
+def new_file(text: str) -> Path:
+    """The path that a field says, for an export: of a form that its suffix names, and nothing is there yet."""
+    path = Path(text.strip()).expanduser()
+    if path.suffix not in (".csv", ".parquet"):
+        raise VectraError(f"cannot export to {str(path)!r}: give a name that ends in .csv or .parquet")
+    if path.exists():
+        raise VectraError(f"{path} exists; give another name, or delete it")
+    return path

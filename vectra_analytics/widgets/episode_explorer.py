@@ -13,7 +13,7 @@ import traitlets
 from vectra_analytics import plots
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
-from vectra_analytics.widgets.callbacks import Message
+from vectra_analytics.widgets.callbacks import Message, new_file
 from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.game_choice import GameChoice
 
@@ -137,11 +137,7 @@ class EpisodeExplorer(ipywidgets.VBox):
     def export(self) -> Path | None:
         """Write the rows on show to the path given: CSV or Parquet by its suffix; None where that failed."""
         with self.message.watching():
-            path = Path(self._path.value.strip()).expanduser()
-            if path.suffix not in (".csv", ".parquet"):
-                raise VectraError(f"cannot export to {str(path)!r}: give a name that ends in .csv or .parquet")
-            if path.exists():
-                raise VectraError(f"{path} exists; give another name, or delete it")
+            path = new_file(self._path.value)
             query = copy(self._query)  # the view of some ticks is for this file alone
             done = query.export(path, view=self._shown_view(query), games=[self.game_id])
             self.message.say(f"{done.n_rows:,} rows of {self.view} of game {self.game_id} are in {path}")

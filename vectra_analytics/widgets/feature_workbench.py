@@ -14,7 +14,7 @@ import traitlets
 from vectra_analytics import plots
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
-from vectra_analytics.widgets.callbacks import Message
+from vectra_analytics.widgets.callbacks import Message, new_file
 from vectra_analytics.widgets.chosen_columns import ChosenColumns, numbers_of
 from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.own_column import OwnColumn
@@ -125,11 +125,7 @@ class FeatureWorkbench(ipywidgets.VBox):
     def export(self) -> Path | None:
         """Write the chosen features to the path given: CSV or Parquet by its suffix; None where that failed."""
         with self.message.watching():
-            path = Path(self._path.value.strip()).expanduser()
-            if path.suffix not in (".csv", ".parquet"):
-                raise VectraError(f"cannot export to {str(path)!r}: give a name that ends in .csv or .parquet")
-            if path.exists():
-                raise VectraError(f"{path} exists; give another name, or delete it")
+            path = new_file(self._path.value)
             chosen = self._chosen(has_label=self._with_label.value)
             if not any(chosen.of.values()):
                 raise VectraError("no features are chosen; choose some")
