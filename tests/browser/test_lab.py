@@ -15,7 +15,7 @@ REDRAWN_WITHIN = 20  # seconds; a busy machine must not fail the test, only a fi
 # Of the figure, each time it has been drawn: when, and what the line `price` then was. And when a key was last pressed.
 WATCH = """gd => {
     window.drawn = [];
-    document.addEventListener("keydown", () => { window.pressed = performance.now(); }, true);
+    window.addEventListener("keydown", () => { window.pressed = performance.now(); }, true);  // before anyone stops it
     gd.on("plotly_afterplot", () => {
         const line = gd._fullData.find(trace => trace.name === "price");
         const y = line ? Array.from(line.y) : [];
