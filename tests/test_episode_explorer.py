@@ -1,5 +1,6 @@
 """The explorer finds games, shows the library's own numbers, and gives its rows and SQL to the next cell."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.builders import START, episode, store_with, tick_event, write
-from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery
+from vectra_analytics import EventEnvelope, EventSource, EventStoreQuery, plots
 from vectra_analytics.widgets import EpisodeExplorer
+from vectra_analytics.widgets import figures as figures_on_show
 from vectra_analytics.widgets import game_choice as game_choices
 
 
@@ -135,6 +137,30 @@ def test_a_change_is_drawn(explorer: EpisodeExplorer, query: EventStoreQuery) ->
     explorer.game_id = "a-high"
     assert explorer.ticks == (0, 4)
     assert shown(explorer)["price"] == [1, 2, 4, 3, 0.02]
+
+
+def test_nothing_of_an_earlier_figure_stays(query: EventStoreQuery) -> None:
+    """Whichever figure a widget shows after whichever other, it is as if it had been the first."""
+    features = query.features().join(query.features("tick_labels"), on=["game_id", "tick"])
+    rug, open_end = (features.filter(pl.col("game_id") == game_id) for game_id in ("b-long", "open"))
+    figures = {
+        "rug": plots.episode(rug),
+        "linear": plots.episode(rug, log=False),
+        "window": plots.episode(rug, volatility="volatility_5"),
+        "open": plots.episode(open_end, log=False),
+        "overlay": plots.overlay(features),
+        "flag": plots.feature_by_label(features, "drawdown", "rugs_within_5"),
+        "number": plots.feature_against_label(features, "drawdown", "ticks_to_rug"),
+        "heat": plots.correlation(features, ["price", "drawdown"]),
+    }
+    for before, after in itertools.permutations(figures, 2):
+        widget = figures_on_show.shown(figures[before])
+        figures_on_show.show(widget, figures[after])
+
+        said = json.loads(widget.to_json())
+        for trace in said["data"]:
+            trace.pop("uid", None)
+        assert said == json.loads(figures[after].to_json()), (before, after)
 
 
 def test_games_can_be_compared(explorer: EpisodeExplorer) -> None:

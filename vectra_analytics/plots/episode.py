@@ -1,8 +1,9 @@
 """Episodes over their ticks: one with its drawdown and volatility, or many prices over each other."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.plots.theme import (
@@ -52,64 +53,78 @@ def episode(
     game_ids = features["game_id"].unique().to_list()
     if len(game_ids) > 1:
         raise VectraError(f"the frame has rows of {len(game_ids)} games; filter one, or use overlay()")
-    lines = [("price", 1, BLUE), ("max_price", 1, GREY), ("drawdown", 2, VERMILLION), (volatility, 3, PURPLE)]
+    lines = [("price", "y", BLUE), ("max_price", "y", GREY), ("drawdown", "y2", VERMILLION), (volatility, "y3", PURPLE)]
     rows = drawable(features, "tick", [name for name, _, _ in lines])
-    figure = make_subplots(rows=3, shared_xaxes=True, row_heights=[0.5, 0.22, 0.28], vertical_spacing=0.05)
-    for name, row, color in lines:
-        figure.add_scatter(
-            x=rows["tick"],
-            y=rows[name],
-            name=name,
-            mode="lines",
-            line={"color": color, "width": 1.5, "dash": "dot" if name == "max_price" else "solid"},
-            fill="tozeroy" if name == "drawdown" else "none",
-            fillcolor="rgba(213, 94, 0, 0.25)",
-            row=row,
-            col=1,
-        )
-    _add_rug(figure, features)
-    if trades is not None:
-        _add_trades(figure, trades)
-    figure.update_yaxes(title_text="price<br>(multiple of the start)", row=1, col=1)
-    if log:
-        figure.update_yaxes(type="log", tickformat="~g", row=1, col=1)
-    figure.update_yaxes(title_text="drawdown<br>(ratio)", tickformat=".0%", row=2, col=1)
-    figure.update_yaxes(title_text=titled(volatility).replace(" (", "<br>("), row=3, col=1)
-    figure.update_xaxes(title_text=titled("tick"), row=3, col=1)
-    return styled(figure, f"Game {game_ids[0]}" if game_ids else "No ticks", height=620)
-
-
-def _add_rug(figure: go.Figure, features: pl.DataFrame) -> None:
+    traces = [
+        {
+            "type": "scatter",
+            "x": rows["tick"],
+            "y": rows[name],
+            "name": name,
+            "mode": "lines",
+            "line": {"color": color, "width": 1.5, "dash": "dot" if name == "max_price" else "solid"},
+            "fill": "tozeroy" if name == "drawdown" else "none",
+            "fillcolor": "rgba(213, 94, 0, 0.25)",
+            "yaxis": axis,
+        }
+        for name, axis, color in lines
+    ]
     rug = features.filter("rugged").head(1)
     if rug.height:
-        figure.add_scatter(
-            x=rug["tick"],
-            y=rug["price"],
-            name="rug",
-            mode="markers",
-            marker={"symbol": "x", "size": 10, "color": VERMILLION},
-            row=1,
-            col=1,
-        )
-        figure.add_vline(x=rug["tick"].item(), line={"color": VERMILLION, "width": 1, "dash": "dash"})
+        traces.append(_rug(rug))
+    if trades is not None:
+        traces += _trades(trades)
+    # All at once, since each update of a part costs as much as the whole, and someone is waiting. The panels share one
+    # horizontal axis: what is under the pointer is read in each of them.
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": titled("tick")}, "anchor": "y3"},
+        "yaxis": {"title": {"text": "price<br>(multiple of the start)"}, "domain": [0.55, 1]},
+        "yaxis2": {"title": {"text": "drawdown<br>(ratio)"}, "domain": [0.3, 0.5], "tickformat": ".0%"},
+        "yaxis3": {"title": {"text": titled(volatility).replace(" (", "<br>(")}, "domain": [0, 0.25]},
+        "shapes": [_line_down(tick) for tick in rug["tick"]],
+    }
+    if log:
+        layout["yaxis"] |= {"type": "log", "tickformat": "~g"}
+    title = f"Game {game_ids[0]}" if game_ids else "No ticks"
+    return styled(go.Figure(traces, layout), title, height=620)
 
 
-def _add_trades(figure: go.Figure, trades: pl.DataFrame) -> None:
+def _rug(rug: pl.DataFrame) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": rug["tick"],
+        "y": rug["price"],
+        "name": "rug",
+        "mode": "markers",
+        "marker": {"symbol": "x", "size": 10, "color": VERMILLION},
+    }
+
+
+def _line_down(tick: int) -> dict[str, Any]:
+    """A line through all panels."""
+    line = {"color": VERMILLION, "width": 1, "dash": "dash"}
+    return {"type": "line", "x0": tick, "x1": tick, "yref": "paper", "y0": 0, "y1": 1, "line": line}
+
+
+def _trades(trades: pl.DataFrame) -> list[dict[str, Any]]:
     required(trades, "action_type", "seen_tick", "seen_price", "player_id")
+    marks = []
     seen = trades.filter(pl.col("seen_tick").is_not_null())
     for name in sorted(seen["action_type"].drop_nulls().unique()):
         some = seen.filter(pl.col("action_type") == name)
         symbol, color = _MARKS.get(name.lower(), _OTHER_MARK)
-        figure.add_scatter(
-            x=some["seen_tick"],
-            y=some["seen_price"],
-            name=name,
-            text=some["player_id"].fill_null("unknown player"),
-            mode="markers",
-            marker={"symbol": symbol, "size": 9, "color": color, "line": {"color": GREY, "width": 1}},
-            row=1,
-            col=1,
+        marks.append(
+            {
+                "type": "scatter",
+                "x": some["seen_tick"],
+                "y": some["seen_price"],
+                "name": name,
+                "text": some["player_id"].fill_null("unknown player"),
+                "mode": "markers",
+                "marker": {"symbol": symbol, "size": 9, "color": color, "line": {"color": GREY, "width": 1}},
+            }
         )
+    return marks
 
 
 def overlay(episodes: pl.DataFrame, column: str = "price", *, x: str = "tick", log: bool = True) -> go.Figure:
@@ -139,4 +154,4 @@ def overlay(episodes: pl.DataFrame, column: str = "price", *, x: str = "tick", l
     has_legend = len(games) <= _MOST_NAMED
     n_lines = -(-len(games) // 3) if has_legend else 0  # of the legend, which stands between title and plot
     styled(figure, f"{column} of {len(games)} games", height=420 + 18 * n_lines)
-    return figure.update_layout(hovermode="closest", showlegend=has_legend, margin_t=48 + 18 * n_lines)
+    return figure.update_layout(hovermode="closest", showlegend=has_legend, margin_t=64 + 18 * max(0, n_lines - 1))

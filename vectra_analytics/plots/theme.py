@@ -46,29 +46,32 @@ def line_style(number: int) -> dict[str, Any]:
     return {"color": LINES[number % len(LINES)], "dash": _DASHES[number // len(LINES) % len(_DASHES)], "width": 1.5}
 
 
+_AXIS = {
+    "gridcolor": "rgba(123, 123, 123, 0.25)",
+    "linecolor": GREY,
+    "zerolinecolor": "rgba(123, 123, 123, 0.5)",
+    "automargin": True,
+}
+_HOUSE = go.layout.Template(
+    layout={
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "title": {"x": 0, "xref": "container", "pad": {"l": 12, "t": 10}, "y": 1, "yanchor": "top"},
+        "font": {"color": GREY, "size": 12},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "colorway": LINES,
+        "autosize": True,
+        "margin": {"l": 88, "r": 16, "t": 64, "b": 48},  # room for a title above a line of the legend
+        "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        "hovermode": "x unified",
+    }
+)
+
+
 def styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
     """The figure in the house's look."""
-    axis = {
-        "gridcolor": "rgba(123, 123, 123, 0.25)",
-        "linecolor": GREY,
-        "zerolinecolor": "rgba(123, 123, 123, 0.5)",
-        "automargin": True,
-    }
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure.update_layout(
-        template="none",
-        title={"text": title, "x": 0, "xref": "container", "pad": {"l": 12}, "y": 0.98, "yanchor": "top"},
-        font={"color": GREY, "size": 12},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        colorway=LINES,
-        autosize=True,
-        height=height,
-        margin={"l": 70, "r": 16, "t": 48, "b": 48},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        hovermode="x unified",
-    )
+    return figure.update_layout(template=_HOUSE, title_text=title, height=height)
 
 
 def required(frame: pl.DataFrame, *columns: str) -> None:

@@ -11,11 +11,13 @@ import polars as pl
 import traitlets
 
 from vectra_analytics import plots
+from vectra_analytics.engine import text_literal
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.widgets.callbacks import Message, new_file
 from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.game_choice import GameChoice
+from vectra_analytics.widgets.rows import row
 
 WINDOWS = (5, 10, 20)
 _OF = {"returns": "return_volatility", "prices": "volatility"}
@@ -56,6 +58,7 @@ class EpisodeExplorer(ipywidgets.VBox):
     def __init__(self, query: EventStoreQuery, game_id: str | None = None) -> None:
         self._query = query
         self._features = self._trades = pl.DataFrame()
+        self._is_reading = False
         self.choice = GameChoice(query)
         self._view = ipywidgets.Dropdown(description="Rows of", options=self._views(), value="tick_features")
         self._window = ipywidgets.Dropdown(description="Window", options=[(f"{n} ticks", n) for n in WINDOWS], value=10)
@@ -72,17 +75,16 @@ class EpisodeExplorer(ipywidgets.VBox):
         self.figure = shown(plots.episode(query.features(games=[])))
         self.comparison = shown(plots.overlay(query.features("ticks", games=[])))
         self._compared = ipywidgets.VBox([])  # a figure that is drawn while it is hidden has no width
-        row, wraps = ipywidgets.HBox, ipywidgets.Layout(flex_flow="row wrap")
         super().__init__(
             [
                 self.choice,
-                row([self._window, self._of, self._log], layout=wraps),
+                row(self._window, self._of, self._log),
                 self._ticks,
                 self.figure,
                 Fitting(),
-                row([self._pin, self._unpin]),
+                row(self._pin, self._unpin),
                 self._compared,
-                row([self._view, self._path, self._export], layout=wraps),
+                row(self._view, self._path, self._export),
                 self._sql,
                 self.message,
             ]
@@ -112,7 +114,7 @@ class EpisodeExplorer(ipywidgets.VBox):
     def sql(self) -> str:
         """The statement behind :meth:`rows`; it can be run by itself."""
         known = self._query.views[self.view]
-        where = f"game_id = '{self.game_id.replace(chr(39), chr(39) * 2)}'"
+        where = f"game_id = {text_literal(self.game_id)}"
         if "tick" in known.columns:
             first, last = self.ticks
             where += f" AND tick BETWEEN {first} AND {last}"
@@ -175,19 +177,24 @@ class EpisodeExplorer(ipywidgets.VBox):
             self._trades = self._query.features("actions_with_ticks", games=[self.game_id])
             ticks = self._features["tick"]
             first, last = (int(ticks[0]), int(ticks[-1])) if len(ticks) else (0, 0)
-            with self._ticks.hold_trait_notifications():
-                self._ticks.min, self._ticks.max = min(first, self._ticks.min), max(last, self._ticks.max)
-                self._ticks.min, self._ticks.max, self._ticks.value = first, last, (first, last)
-            if self.ticks == (first, last):
-                self._draw()
-            else:
+            self._is_reading = True  # the ticks that follow from a game are nobody's choice: they are drawn once, below
+            try:
+                with self._ticks.hold_trait_notifications():
+                    self._ticks.min, self._ticks.max = min(first, self._ticks.min), max(last, self._ticks.max)
+                    self._ticks.min, self._ticks.max, self._ticks.value = first, last, (first, last)
                 self.ticks = (first, last)
+            finally:
+                self._is_reading = False
+            self._draw()
             self._draw_comparison()
 
     def _narrow(self, change: dict[str, Any]) -> None:
-        self.ticks = tuple(change["new"])
+        if not self._is_reading:
+            self.ticks = tuple(change["new"])
 
     def _draw(self) -> None:
+        if self._is_reading:
+            return
         with self.message.watching():
             first, last = self.ticks
             features = self._features.filter(pl.col("tick").is_between(first, last))

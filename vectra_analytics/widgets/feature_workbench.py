@@ -12,12 +12,14 @@ import polars as pl
 import traitlets
 
 from vectra_analytics import plots
+from vectra_analytics.engine import text_literal
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.widgets.callbacks import Message, new_file
 from vectra_analytics.widgets.chosen_columns import ChosenColumns, numbers_of
 from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.own_column import OwnColumn
+from vectra_analytics.widgets.rows import row
 
 _FEATURES, _LABELS = "tick_features", "tick_labels"
 _WINDOWS = ("all", "5", "10", "20")
@@ -79,17 +81,16 @@ class FeatureWorkbench(ipywidgets.VBox):
         self.message = Message()
         self.own = OwnColumn(query, self._take, self.message)
         self.figure = shown(go.Figure())
-        row, wraps = ipywidgets.HBox, ipywidgets.Layout(flex_flow="row wrap")
         own = ipywidgets.Accordion([self.own], titles=["A column of your own"])
         super().__init__(
             [
-                row([self._window, self._label, self._most], layout=wraps),
+                row(self._window, self._label, self._most),
                 self._columns,
-                row([self._show, self._feature, self._game], layout=wraps),
+                row(self._show, self._feature, self._game),
                 self.figure,
                 Fitting(),
                 own,
-                row([self._path, self._with_label, self._export], layout=wraps),
+                row(self._path, self._with_label, self._export),
                 self._sql,
                 self.message,
             ]
@@ -145,7 +146,7 @@ class FeatureWorkbench(ipywidgets.VBox):
         if self._only is None:
             games = f"SELECT game_id FROM games WHERE is_complete ORDER BY game_id LIMIT {self._most.value}"
         else:
-            games = ", ".join("'" + game_id.replace("'", "''") + "'" for game_id in self._only) or "NULL"
+            games = ", ".join(map(text_literal, self._only)) or "NULL"
         return ChosenColumns(of, f"game_id IN ({games})")
 
     def _games(self) -> list[str]:

@@ -37,19 +37,21 @@ class Fitting(anywidget.AnyWidget):
 
 def shown(figure: go.Figure) -> Any:
     """A widget with this figure; a :class:`Fitting` beside it makes it as wide as its cell."""
-    widget = go.FigureWidget(figure.update_layout(autosize=True))
+    widget = go.FigureWidget(figure)
     widget._config = {"responsive": True, "displaylogo": False}
     return widget
 
 
 def show(widget: Any, figure: go.Figure) -> None:
-    """Put a figure in the place of the one that a widget shows: in place, where its lines are of the same kinds."""
-    with widget.batch_update():
-        if [trace.type for trace in widget.data] == [trace.type for trace in figure.data]:
+    """Put a figure in the place of the one that a widget shows: drawn once, where its lines are of the same kinds."""
+    layout = figure.layout.to_plotly_json()
+    same_lines = [trace.type for trace in widget.data] == [trace.type for trace in figure.data]
+    if same_lines and widget.layout.to_plotly_json().keys() <= layout.keys():  # else something old would stay
+        with widget.batch_update():
             for trace, new in zip(widget.data, figure.data, strict=True):
                 trace.update(new.to_plotly_json(), overwrite=True)
-            widget.layout = figure.layout
-            return
+            widget.layout.update(layout, overwrite=True)
+        return
     widget.data = ()
     widget.add_traces(list(figure.data))
     widget.layout = figure.layout

@@ -8,6 +8,7 @@ import polars as pl
 import traitlets
 
 from vectra_analytics.query import EventStoreQuery
+from vectra_analytics.widgets.rows import row
 
 MOST_LISTED = 500
 """Games in the list at once; a search reaches all."""
@@ -48,14 +49,12 @@ class GameChoice(ipywidgets.VBox):
         self.previous = ipywidgets.Button(description="Previous", icon="arrow-left", tooltip="The game before")
         self.next = ipywidgets.Button(description="Next", icon="arrow-right", tooltip="The game behind")
         self.found = ipywidgets.HTML()
-        row = ipywidgets.HBox
-        wraps = ipywidgets.Layout(flex_flow="row wrap")
         super().__init__(
             [
-                row([self.search, self.sort, self.min_ticks, self.player], layout=wraps),
-                row([self.is_complete, self.is_rugged, self.found], layout=wraps),
+                row(self.search, self.sort, self.min_ticks, self.player),
+                row(self.is_complete, self.is_rugged, self.found),
                 self.games,
-                row([self.previous, self.next]),
+                row(self.previous, self.next),
             ]
         )
         self.refresh()

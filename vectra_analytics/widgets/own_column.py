@@ -13,6 +13,7 @@ from vectra_analytics.law import LawReport, check_view
 from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.whole_files import write_whole
 from vectra_analytics.widgets.callbacks import Message
+from vectra_analytics.widgets.rows import row
 
 _EXAMPLE = "avg(price) OVER (PARTITION BY game_id ORDER BY tick ROWS 9 PRECEDING)"
 
@@ -64,15 +65,14 @@ class OwnColumn(ipywidgets.VBox):
         self.expression = ipywidgets.Textarea(description="Expression", placeholder=_EXAMPLE, rows=3)
         self.expression.layout.width = "auto"
         self.attempt = ipywidgets.Button(description="Try", icon="gavel", tooltip="Compute it and hold the law to it")
-        self.save = ipywidgets.Button(description="Save as a view file", icon="save", layout={"width": "auto"})
+        self.save = ipywidgets.Button(description="Save as a view file", icon="save")
         self.replaces = ipywidgets.Checkbox(description="replace the file", value=False, indent=False)
         self.verdict = ipywidgets.HTML()
-        row, wraps = ipywidgets.HBox, ipywidgets.Layout(flex_flow="row wrap")
         super().__init__(
             [
-                row([self.name, self.unit, self.meaning, self.kind], layout=wraps),
+                row(self.name, self.unit, self.meaning, self.kind),
                 self.expression,
-                row([self.attempt, self.save, self.replaces], layout=wraps),
+                row(self.attempt, self.save, self.replaces),
                 self.verdict,
             ]
         )
