@@ -42,11 +42,8 @@ format: .venv/all  ## put the code into the house's format
 lab: .venv/lab  ## JupyterLab on the notebooks, with the sample store for EventStoreQuery()
 	$(BIN)/vectra lab
 
-notebooks: .venv/all  ## run the notebooks again and keep their outputs
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
-	$(BIN)/python -m vectra_analytics.notebooks notebooks/*.ipynb
-	git --no-pager diff --stat notebooks
+notebooks: .venv/all  ## run the notebooks again, keep their outputs and show what changed
+	$(BIN)/python -m vectra_analytics.reports notebooks
 
 docs: .venv/core  ## write the catalogue in docs/views.md anew from the views' headers
 	$(BIN)/python -m vectra_analytics.features docs/views.md

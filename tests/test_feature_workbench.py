@@ -86,6 +86,16 @@ def test_figures_show_the_rows(workbench: FeatureWorkbench, query: EventStoreQue
     assert workbench.message.value == ""
 
 
+def test_a_feature_on_show_is_a_chosen_one(workbench: FeatureWorkbench) -> None:
+    """Asked for by name it joins the columns; taken out of them, another one is shown."""
+    workbench.feature = "momentum_3"
+    assert workbench.columns[-1] == "momentum_3"
+    assert workbench._feature.value == "momentum_3"
+    assert "momentum_3" in workbench.figure.layout.title.text
+    workbench.columns = ["price"]
+    assert workbench.feature == "price"
+
+
 def test_columns_are_found_by_their_window(workbench: FeatureWorkbench) -> None:
     """A window lists its columns and those that have none; what is chosen stays in the list."""
     workbench.columns = ["volatility_20"]

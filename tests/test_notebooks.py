@@ -29,6 +29,14 @@ def test_a_notebook_is_stamped_with_the_views_as_they_are_now(path: Path) -> Non
     assert stamp["views"]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.name))
+def test_the_changelog_tells_of_a_notebooks_version(path: Path) -> None:
+    """The version that it has now stands in the section of notebooks, behind its name."""
+    version = json.loads(path.read_text(encoding="utf-8"))["metadata"]["vectra"]["version"]
+    section = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("### Notebooks")[1].split("\n#")[0]
+    assert f"- `{path.stem}` {version}: " in section
+
+
 def notebook_of(*sources: str) -> dict[str, object]:
     """A notebook of these code cells, behind a text that names a view."""
     code = [{"cell_type": "code", "source": [source], "outputs": [], "metadata": {}} for source in sources]

@@ -17,6 +17,7 @@ from tests.builders import episode, write
 from tests.test_cli import complaint, vectra
 from vectra_analytics import VectraError
 from vectra_analytics.reports import Report, make_report
+from vectra_analytics.reports.__main__ import renew
 from vectra_analytics.reports.comparison import differences, sanitize_rules
 from vectra_analytics.reports.folder import whole_folder
 from vectra_analytics.reports.outputs import WIDGET_TEXT
@@ -199,6 +200,47 @@ def test_on_a_store_only_raising_counts(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["notebooks"][0]["failures"][0]["message"] == "SystemError: mine"
     assert "1 of 1 failed" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_parameters_reach_the_notebooks_that_declare_them(tmp_path: Path) -> None:
+    """Below their own values, as literals or else as text, and on the page; a name that none declares is refused."""
+    (tmp_path / "nbs").mkdir()
+    save(
+        tmp_path / "nbs" / "mine.ipynb", "n = 1\nlabel: str = 'a'\nother = 3", ("print(n + 1, label, other)", text("2"))
+    )
+    save(tmp_path / "nbs" / "plain.ipynb", "n = 5")
+    mine = json.loads((tmp_path / "nbs" / "mine.ipynb").read_text())
+    mine["cells"][1]["metadata"]["tags"] = ["parameters"]
+    (tmp_path / "nbs" / "mine.ipynb").write_text(json.dumps(mine))
+    arguments = ("report", "--notebooks", tmp_path / "nbs", "--out", tmp_path / "out")
+
+    done = vectra(*arguments, "-p", "n=41", "-p", "label=rugs_within_20")
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "out/notebooks/mine.html").read_text()
+    assert "42 rugs_within_20 3" in page
+    assert "given to the report" in page
+    assert "given to the report" not in (tmp_path / "out/notebooks/plain.html").read_text()
+    assert "no notebook has a parameter m; there are label, n, other" in complaint(vectra(*arguments, "-p", "m=1"))
+    assert "write NAME=VALUE" in complaint(vectra(*arguments, "-p", "41"))
+
+
+def test_outputs_are_renewed_and_the_change_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a notebook gives now is kept, stamped and passes; one that fails stays as it is, and is told of."""
+    save(tmp_path / "changed.ipynb", ("10 / 4", text("2.4")), "x = 1")
+    save(tmp_path / "raises.ipynb", "1 / 0")
+    kept = (tmp_path / "raises.ipynb").read_bytes()
+
+    assert not renew(tmp_path)
+    said = capsys.readouterr()
+    assert "-2.4\n+2.5" in said.out
+    assert "ZeroDivisionError" in said.out
+    assert said.err == f"{tmp_path / 'raises.ipynb'} is left as it was: a cell failed\n"
+    assert (tmp_path / "raises.ipynb").read_bytes() == kept
+    assert json.loads((tmp_path / "changed.ipynb").read_text())["metadata"]["vectra"]["version"] == "1.0"
+
+    (tmp_path / "raises.ipynb").unlink()
+    assert renew(tmp_path)
+    assert "as before" in capsys.readouterr().out
 
 
 def test_what_cannot_run_is_one_line_and_exit_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

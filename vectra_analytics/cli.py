@@ -439,19 +439,34 @@ def _demo(out: Path, samples: Path) -> None:
     help="Run on this store, without comparing outputs. Default: as they are; $RUGS_DATA_DIR is not looked at.",
 )
 @click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for a name in a cell with the tag `parameters`; outputs are not compared then. Repeatable.",
+)
+@click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=600, show_default=True, help="Seconds a cell."
 )
 @_as_json
 @click.pass_context
 def _report(
-    ctx: click.Context, notebooks: Path, out: Path, data_dir: Path | None, timeout: float, as_json: bool
+    ctx: click.Context,
+    notebooks: Path,
+    out: Path,
+    data_dir: Path | None,
+    parameters: tuple[str, ...],
+    timeout: float,
+    as_json: bool,
 ) -> int:
     """Run notebooks, validate them and write one offline HTML site about it, with junit.xml.
 
-    Each runs in a fresh kernel, from its own folder. It fails where a cell raises and, without --data-dir, where an
-    output is not the stored one; exit 1 then, and the report is written all the same.
+    Each runs in a fresh kernel, from its own folder. It fails where a cell raises and, without --data-dir and -p,
+    where an output is not the stored one; exit 1 then, and the report is written all the same.
     """
     from vectra_analytics.reports import Outcome, make_report  # only here: most commands need no notebooks
+    from vectra_analytics.reports.parameters import parsed
 
     def tell(outcome: Outcome) -> None:
         if as_json:
@@ -463,7 +478,7 @@ def _report(
 
     if data_dir is None and ctx.parent is not None:
         data_dir = ctx.parent.params["data_dir"]  # `vectra --data-dir D report`
-    report = make_report(notebooks, out, data_dir=data_dir, timeout=timeout, tell=tell)
+    report = make_report(notebooks, out, data_dir=data_dir, parameters=parsed(parameters), timeout=timeout, tell=tell)
     if as_json:
         _print_json({**report.to_dict(), "index": str(report.index)})
     else:

@@ -1,19 +1,18 @@
 """What notebooks share: the store that they are about, and their stamp.
 
 A stamp is a notebook's own version, the versions of the views that it asks for, and the data that it shows.
-``python -m vectra_analytics.notebooks FILE...`` renews the stamps; a stored output is of the views that they name.
+A stored output is of the views that the stamp names.
 """
 
 import json
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import VectraError
-from vectra_analytics.features import Views, own_views
+from vectra_analytics.features import Views
 from vectra_analytics.paths import EventStorePaths
 
 FIRST_VERSION = "1.0"
@@ -89,8 +88,3 @@ def stamp_file(path: Path, views: Views, data: str = "data_samples") -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VectraError(f"cannot stamp {path}: it is no notebook that can be read: {error}") from error
     path.write_text(f"{text}\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        stamp_file(Path(name), own_views())

@@ -7,7 +7,7 @@ all becomes pages (pages), junit.xml (junit) and report.json in one folder, whic
 import contextlib
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,7 @@ def make_report(
     out: Path,
     *,
     data_dir: EventStorePaths | Path | str | None = None,
+    parameters: Mapping[str, object] | None = None,
     timeout: float = 600,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Report:
@@ -81,6 +82,8 @@ def make_report(
     data_dir
         The store to run on; a cell that raises is then the only failure. By default notebooks run as they are, and
         their outputs have to be the stored ones as well.
+    parameters
+        Values for names that cells with the tag ``parameters`` assign; outputs are not compared then.
     timeout
         Seconds that a cell may take.
     tell
@@ -94,7 +97,8 @@ def make_report(
     Raises
     ------
     VectraError
-        There is nothing to run, nothing to run it with, no such store, or something else where the report should go.
+        There is nothing to run, nothing to run it with, no such store or parameter, or something else where the report
+        should go.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -110,10 +114,11 @@ def make_report(
         raise VectraError(f"there is no store at {store.data_dir}; make one with `vectra import`")
     # Only now: they load all of Jupyter.
     from vectra_analytics.reports import execution
+    from vectra_analytics.reports import parameters as of_notebooks
     from vectra_analytics.reports.comparison import sanitize_rules
 
-    for path in found:
-        execution.read(path)  # what cannot be read is said before minutes go by
+    given = parameters or {}
+    of_notebooks.check(given, [execution.read(path) for path in found])  # what is wrong is said before minutes go by
     rules = sanitize_rules(notebooks / "sanitize.cfg")
 
     facts = store_facts(store) if store else sample_facts(notebooks)
@@ -121,10 +126,10 @@ def make_report(
         views = own_views()
     outcomes = []
     for path in found:
-        outcome = execution.run(path, views, store, rules, timeout)
+        outcome = execution.run(path, views, rules, timeout, store, given)
         outcomes.append(outcome)
         tell(outcome)
-    report = Report(out, outcomes, facts, store is None, datetime.now(UTC), views)
+    report = Report(out, outcomes, facts, store is None and not given, datetime.now(UTC), views)
     with whole_folder(out) as folder:
         _write(report, folder)
     return report

@@ -6,6 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views
 from vectra_analytics.notebooks import STORE_VARIABLE, views_asked
 from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.reports import parameters
 from vectra_analytics.reports.comparison import Rules, differences
 from vectra_analytics.reports.outcomes import Failure, Outcome, plain, title_of
 
@@ -36,17 +38,25 @@ def read(path: Path) -> Any:
     return notebook
 
 
-def run(path: Path, views: Views, store: EventStorePaths | None, rules: Rules, timeout: float) -> Outcome:
-    """Run a notebook; on the data that it was stored with (no ``store``) its outputs have to be the stored ones."""
+def run(
+    path: Path,
+    views: Views,
+    rules: Rules,
+    timeout: float,
+    store: EventStorePaths | None,
+    given: Mapping[str, object],
+) -> Outcome:
+    """Run a notebook; as it was stored (with no ``store`` or parameters) its outputs have to be the stored ones."""
     stored = read(path)
     notebook = copy.deepcopy(stored)
     for cell in notebook.cells:
         if cell.cell_type == "code":  # cells behind one that raises show nothing rather than what they once gave
             cell.outputs, cell.execution_count = [], None
+    parameters.give(given, notebook)
     began = time.perf_counter()
     failures = _execute(notebook, path, store, timeout)
     seconds = time.perf_counter() - began
-    if not failures and store is None:
+    if not failures and store is None and not given:
         failures = list(differences(stored, notebook, rules))
     return Outcome(path, title_of(notebook, path.stem), notebook, seconds, views_asked(stored, views), failures)
 
@@ -65,6 +75,7 @@ def _execute(notebook: Any, path: Path, store: EventStorePaths | None, timeout: 
             timeout=timeout,
             kernel_name=_kernel_name(notebook),
             resources={"metadata": {"path": str(path.resolve().parent)}},
+            record_timing=False,
             store_widget_state=False,  # megabytes that a page does not show
             on_cell_start=started,
         )

@@ -63,7 +63,8 @@ def index_page(
     how = (
         "run as they are: no cell may raise, and outputs have to be the stored ones"
         if as_stored
-        else "run on another store than they are stored with: no cell may raise; outputs are not compared"
+        else "run on another store or with other parameters than they are stored with: no cell may raise; "
+        "outputs are not compared"
     )
     parts = [
         f"<h1>Notebooks: {verdict}</h1>",

@@ -43,7 +43,7 @@ class FeatureWorkbench(ipywidgets.VBox):
     label
         The column of ``tick_labels`` beside them.
     feature
-        The one of the columns that is on show.
+        The one of the columns that is on show; another becomes one of them.
     game_id
         The game of the episode on show.
     sql
@@ -104,6 +104,7 @@ class FeatureWorkbench(ipywidgets.VBox):
         self._window.observe(lambda _: self._offer(), "value")
         self._most.observe(lambda _: self._read(), "value")
         self.observe(lambda _: self._offer(), "columns")
+        self.observe(self._bring_in, "feature")
         self.observe(lambda _: self._mark(), ["feature", "game_id"])
         self.observe(lambda _: self._draw(), ["columns", "label", "feature", "game_id", "show"])
         self._export.on_click(lambda _: self.export())
@@ -198,6 +199,11 @@ class FeatureWorkbench(ipywidgets.VBox):
     def _choose(self, change: dict[str, Any]) -> None:
         if not self._is_offering:
             self.columns = list(change["new"])
+
+    def _bring_in(self, change: dict[str, Any]) -> None:
+        """Choose the feature that is to be shown, where it is not."""
+        if change["new"] in self._view_of and change["new"] not in self.columns:
+            self.columns = [*self.columns, change["new"]]
 
     def _mark(self) -> None:
         """Let the controls say what is on show, however it was chosen."""
