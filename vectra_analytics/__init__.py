@@ -1,6 +1,6 @@
 """Record episodes, ask questions of them, look at the answers.
 
-Read the rooms in this order: envelope, writer, importers, compaction, features, law, query, exports.
+Read the rooms in this order: envelope, writer, importers, service, compaction, features, law, query, exports.
 """
 
 from importlib import import_module
@@ -24,8 +24,10 @@ from vectra_analytics.writer import ParquetWriter
 
 if TYPE_CHECKING:
     from vectra_analytics.compaction import CompactionReport, compact
+    from vectra_analytics.event_bus import EventBus, Events
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
+    from vectra_analytics.service import EventStoreService
 
 __all__ = [
     "CommitFailed",
@@ -33,10 +35,13 @@ __all__ = [
     "CorruptStore",
     "Direction",
     "DocType",
+    "EventBus",
     "EventEnvelope",
     "EventSource",
     "EventStorePaths",
     "EventStoreQuery",
+    "EventStoreService",
+    "Events",
     "ImportReport",
     "InvalidEvent",
     "LawBroken",
@@ -55,6 +60,9 @@ __all__ = [
 
 _LATER = {
     "CompactionReport": "compaction",
+    "EventBus": "event_bus",
+    "EventStoreService": "service",
+    "Events": "event_bus",
     "ImportReport": "importers",
     "LawReport": "law",
     "check_view": "law",
@@ -64,7 +72,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    """Load importers, maintenance and the law when they are asked for: most programs only read a store."""
+    """Load importers, the service, maintenance and the law when they are asked for: most programs only read a store."""
     if name in _LATER:
         return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
+import orjson
 import pyarrow as pa
 
 from vectra_analytics import payload
@@ -409,6 +410,14 @@ _WIDE = Context(prec=MONEY.precision)
 
 def to_json(data: Any) -> str:
     """``data`` as JSON text, unchanged in meaning; what JSON cannot hold exactly is InvalidEvent."""
+    try:
+        # Ten times as fast, but it turns NaN into null without a word, and enumerations into their values: so the text
+        # has to read back as the same.
+        text = orjson.dumps(data)
+        if orjson.loads(text) == data:
+            return text.decode()
+    except (TypeError, ValueError, RecursionError):
+        pass  # numbers beyond 64 bits, keys that are no texts, objects: the slower encoder knows them, or says why not
     try:
         return _encode(data)
     except (ValueError, TypeError, RecursionError) as error:

@@ -14,6 +14,8 @@ _PRICE = ("price", "multiplier")
 _COOLDOWN = ("cooldownTimer", "cooldown_timer")
 _TRADES = ("tradeCount", "trade_count")
 
+_BROWSER = ("cdp", "cdp_intercept")
+
 # In these events `id` is the player; elsewhere it is a trade's or a message's own id.
 _ID_IS_PLAYER = frozenset({"playerUpdate", "usernameStatus"})
 
@@ -57,6 +59,18 @@ def game_id_of(data: Any) -> str | None:
 def complete_game_id_of(game: Any) -> str | None:
     """The id of a game of the feed's gameHistory, where it stands under `id`."""
     return (text_of(game.get("id")) or game_id_of(game)) if isinstance(game, Mapping) else None
+
+
+def game_history(data: Any) -> list[Any]:
+    """The games whose whole story an update of the feed tells."""
+    games = data.get("gameHistory") if isinstance(data, Mapping) else None
+    return games if isinstance(games, list) else []
+
+
+def is_of_browser(record: Mapping[str, Any]) -> bool:
+    """Whether the browser's listener took this record: only it tells the direction or keeps the frame."""
+    source = record.get("source")
+    return source in _BROWSER or (source is None and ("direction" in record or "raw" in record))
 
 
 def player_of(event_name: str, data: Any) -> tuple[str | None, str | None]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from vectra_analytics import payload
@@ -29,7 +28,6 @@ _COLUMNS = (
     "raw_json",
     "text",  # of the line, for a reject
 )
-_CDP = ("cdp", "cdp_intercept")
 _FLAT_KEYS = frozenset({"seq", "ts", "timestamp", "event", "event_type", "direction", "source"})
 _KINDS = bytes(ord("0" if chr(byte).isdecimal() else " " if chr(byte) in ":,[- \t" else "x") for byte in range(256))
 _LONG_NUMBER = re.compile(r"[:,\[\s]-?[0-9]{19,}(?![0-9.eE])")
@@ -72,10 +70,7 @@ def _captured_row(record: Any, text: str) -> Row:
         direction = Direction.RECEIVED
     elif direction not in ("received", "sent"):
         raise Refused(f"direction is {ascii(direction)[:40]}, neither received nor sent")
-    source = record.get("source")
-    # Only the browser's listener tells the direction or keeps the frame.
-    is_cdp = source in _CDP or (source is None and ("direction" in record or "raw" in record))
-    source = EventSource.CDP if is_cdp else EventSource.PUBLIC_WS
+    source = EventSource.CDP if payload.is_of_browser(record) else EventSource.PUBLIC_WS
     data = _exact(record, text)["data"]
     return _row(_time_of_captured(record), source, direction, record["event"], data, text)
 
@@ -128,9 +123,7 @@ def _complete_games(record: Record, row: Row) -> list[Row]:
 
 
 def _game_history(record: Record) -> list[Any]:
-    update = payload.unwrap(record["data"])
-    games = update.get("gameHistory") if isinstance(update, Mapping) else None
-    return games if isinstance(games, list) else []
+    return payload.game_history(payload.unwrap(record["data"]))
 
 
 def _json(data: Any) -> str:
