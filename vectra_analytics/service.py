@@ -85,7 +85,6 @@ class EventStoreService:
         self._n_rejected = 0
         self._refused: Counter[str] = Counter()
         self._games: OrderedDict[str, bytes] = OrderedDict()  # complete games, with a hash of their content
-        self._store_error: str | None = None
         self._last_event_at: float | None = None
 
     @property
@@ -159,11 +158,9 @@ class EventStoreService:
             if self._writer is not None:
                 try:
                     self._writer.close()
-                except CommitFailed as error:
-                    self._store_error = str(error)
-                    raise
-                finally:
+                except CommitFailed:
                     self._status().write(self.stats())
+                    raise
                 self._n_rejected += self._writer.n_rejected
                 self._writer = None
                 self._status().write(self.stats())
@@ -220,6 +217,7 @@ class EventStoreService:
             ``store_error``, why the store cannot be written now; and who and where.
         """
         writer = self._writer
+        failure = writer.failure if writer is not None else None
         return {
             "session_id": self.session_id,
             "data_dir": str(self._paths.data_dir),
@@ -232,7 +230,7 @@ class EventStoreService:
             "buffer_count": writer.buffer_count if writer is not None else 0,
             "n_rejected": self._n_rejected + (writer.n_rejected if writer is not None else 0),
             "amounts_unreadable": self._to.amounts_unreadable,
-            "store_error": self._store_error,
+            "store_error": str(failure) if failure is not None else None,
             "last_event_at": self._last_event_at,
         }
 
@@ -266,13 +264,9 @@ class EventStoreService:
             try:
                 writer.write(envelope)
             except CommitFailed as error:
-                if self._store_error is None:
-                    _LOG.error("%s", error)
-                self._store_error = str(error)
                 if self._is_paused or self._stopping.wait(_RETRY_SECONDS):
                     raise _GivenUp from error
             else:
-                self._store_error = None
                 self._to.seq += 1
                 self._event_count += 1
                 self._last_event_at = time.time()
@@ -300,8 +294,13 @@ class EventStoreService:
     def _report(self) -> None:
         status = self._status()
         status.clear_others()
+        error = None
         while True:
-            status.write(self.stats())
+            stats = self.stats()
+            status.write(stats)
+            if stats["store_error"] and not error:
+                _LOG.error("%s", stats["store_error"])
+            error = stats["store_error"]
             if self._stopping.wait(_STATUS_SECONDS):
                 return
 

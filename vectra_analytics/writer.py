@@ -97,6 +97,12 @@ class ParquetWriter:
         """Events refused by a commit: their identity was stored before, with other content."""
         return self._n_rejected
 
+    @property
+    def failure(self) -> CommitFailed | None:
+        """Why events cannot be stored now; None where the last commit succeeded."""
+        failure = self._failure
+        return None if failure is None else self._failed(failure)
+
     def write(self, event: EventEnvelope) -> None:
         """Take one event; returns at once, or when the full queue has room again."""
         if type(event) is not EventEnvelope and not isinstance(event, EventEnvelope):
