@@ -11,6 +11,7 @@ from vectra_analytics import payload
 from vectra_analytics.envelope import Direction, EventEnvelope, EventSource, Number, money
 from vectra_analytics.errors import InvalidEvent
 from vectra_analytics.event_bus import Events
+from vectra_analytics.updates import Updates
 
 _ACTIONS = {
     Events.TRADE_BUY: "buy",
@@ -25,10 +26,11 @@ _TIMES = ("timestamp", "ts")
 
 
 @dataclasses.dataclass(slots=True)
-class Numbering:
-    """Who stores the events: the session, the next seq, and what was met on the way."""
+class Session:
+    """Where the events go: the session, the next seq, and what was met on the way."""
 
     session_id: str
+    updates: Updates
     seq: int = 1
     game_id: str | None = None  # the game that ran last
     amounts_unreadable: int = 0
@@ -38,7 +40,7 @@ class Refused(InvalidEvent):
     """What was published is no event."""
 
 
-def envelopes(event: Events, data: Any, to: Numbering) -> Iterator[EventEnvelope]:
+def envelopes(event: Events, data: Any, to: Session) -> Iterator[EventEnvelope]:
     """The events in what was published; each takes the seq that is next when it is asked for.
 
     Raises
@@ -74,13 +76,14 @@ def unwrapped(data: Any) -> Mapping[str, Any]:
     raise Refused("a feed event without a name")
 
 
-def _feed(record: Mapping[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
+def _feed(record: Mapping[str, Any], to: Session) -> Iterator[EventEnvelope]:
     name, data = record["event"], {} if record.get("data") is None else record["data"]
     source = EventSource.CDP if payload.is_of_browser(record) else _source(record, EventSource.PUBLIC_WS)
     direction, ts = _direction(record), _time(record)
     game_id = payload.text_of(record.get("game_id"))
+    kept = to.updates.kept(data) if name == "gameStateUpdate" else data
     event = EventEnvelope.from_ws_event(
-        name, data, source, to.session_id, to.seq, game_id, ts=ts, direction=direction or Direction.RECEIVED
+        name, kept, source, to.session_id, to.seq, game_id, ts=ts, direction=direction or Direction.RECEIVED
     )
     if name == "gameStateUpdate":
         to.game_id = event.game_id or to.game_id
@@ -93,7 +96,7 @@ def _feed(record: Mapping[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
                 )
 
 
-def _game_tick(record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
+def _game_tick(record: dict[str, Any], to: Session) -> Iterator[EventEnvelope]:
     inner = record.get("tick")
     if inner is not None and not isinstance(inner, int | float | str | Decimal):
         record = {**record, **_mapping(inner)}  # an object for a tick, as replayers publish
@@ -113,7 +116,7 @@ def _game_tick(record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelope]
     to.game_id = payload.game_id_of(record) or to.game_id
 
 
-def _server_state(record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
+def _server_state(record: dict[str, Any], to: Session) -> Iterator[EventEnvelope]:
     yield EventEnvelope.from_server_state(
         record,
         _source(record, EventSource.PUBLIC_WS),
@@ -129,7 +132,7 @@ def _server_state(record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelo
     )
 
 
-def _action(event: Events, record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
+def _action(event: Events, record: dict[str, Any], to: Session) -> Iterator[EventEnvelope]:
     record = _plain(record)
     # Who trades names no game; it is the one that runs. A confirmation may come when the next one does already.
     running = None if event is Events.TRADE_CONFIRMED else to.game_id
@@ -147,7 +150,7 @@ def _action(event: Events, record: dict[str, Any], to: Numbering) -> Iterator[Ev
     )
 
 
-def _button(record: dict[str, Any], to: Numbering) -> Iterator[EventEnvelope]:
+def _button(record: dict[str, Any], to: Session) -> Iterator[EventEnvelope]:
     record = _plain(record)
     tick, price = payload.position_of(record)
     yield EventEnvelope.from_button_event(
@@ -189,7 +192,7 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _amount(record: Mapping[str, Any], names: tuple[str, ...], to: Numbering) -> Number | None:
+def _amount(record: Mapping[str, Any], names: tuple[str, ...], to: Session) -> Number | None:
     """Money that can be stored exactly; None for what cannot, which is counted, and raw_json has what was sent."""
     value = payload.first(record, names)
     if value is None:

@@ -1,6 +1,7 @@
 """`vectra`: the package at the command line. Thin: it parses, calls and prints."""
 
 import contextlib
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -484,6 +485,81 @@ def _report(
     else:
         click.echo(f"The report is {report.index}")
     return 0 if report.passed else 1
+
+
+@_vectra.command("record")
+@click.option("--url", envvar="VECTRA_FEED_URL", help="The feed's address, with its query. Default: $VECTRA_FEED_URL.")
+@click.option(
+    "--raw",
+    type=click.Choice(["all", "changes", "none"]),
+    default="all",
+    show_default=True,
+    help="How much is kept of each update's JSON: all, what changed, or only what ticks are made of.",
+)
+@click.option("--session-id", help="Names the recording; one that was used before goes on. Default: a new one.")
+@click.option(
+    "--flush-interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Seconds after which events are durable.",
+)
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _record(
+    paths: EventStorePaths, url: str | None, raw: str, session_id: str | None, flush_interval: float, as_json: bool
+) -> None:
+    """Record the live feed until Ctrl-C or SIGTERM; what was received is stored then.
+
+    It connects again for ever. Ticks that were missed meanwhile are filled in from what the feed says of them later.
+    """
+    from vectra_analytics.event_bus import EventBus
+    from vectra_analytics.record import Recorder, record
+    from vectra_analytics.service import EventStoreService
+
+    if not url:
+        raise VectraError("there is no feed to record: give its address with --url or $VECTRA_FEED_URL")
+    bus = EventBus()
+    service = EventStoreService(bus, paths, session_id, 1000, flush_interval, raw=raw)
+    line = _StatusLine()
+    recorder = Recorder(url, bus, service, line.tell)
+    stats = record(recorder, service, line.show if sys.stderr.isatty() else None)
+    line.end()
+    if as_json:
+        _print_json(stats)
+        return
+    click.echo(
+        f"{stats['n_received']:,} events received in {stats['n_connected']:,} connections; {stats['event_count']:,} "
+        f"stored in session {stats['session_id']}, {stats['game_count']:,} whole games among them; "
+        f"{sum(stats['refused'].values()):,} refused"
+    )
+    for reason, n in stats["refused"].items():
+        click.echo(f"  refused: {n:,} x {reason}")
+
+
+class _StatusLine:
+    """A line on stderr that is written over, and lines above it that stay."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        columns = shutil.get_terminal_size().columns - 1
+        click.echo(f"\r{text[:columns]:<{min(self._shown, columns)}}", nl=False, err=True)
+        self._shown = len(text)
+
+    def tell(self, text: str) -> None:
+        """Say something that stays."""
+        self.end()
+        click.echo(text, err=True)
+
+    def end(self) -> None:
+        """Leave the line as it stands."""
+        if self._shown:
+            click.echo(err=True)
+        self._shown = 0
 
 
 @_vectra.command("lab")

@@ -19,6 +19,7 @@ from vectra_analytics.errors import CommitFailed, InvalidEvent, VectraError
 from vectra_analytics.event_bus import Callback, Events
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.recording_status import RecordingStatus
+from vectra_analytics.updates import Updates
 from vectra_analytics.writer import ParquetWriter
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ class EventStoreService:
         Names this recording; one that was used before goes on behind its highest stored seq. By default a new one.
     buffer_size, flush_interval
         As those of :class:`~vectra_analytics.ParquetWriter`.
+    raw
+        How much of a gameStateUpdate's JSON is kept: ``all`` of it, its ``changes``, or ``none`` but what ticks are
+        made of; see :class:`~vectra_analytics.updates.Updates`.
 
     Notes
     -----
@@ -65,13 +69,15 @@ class EventStoreService:
         session_id: str | None = None,
         buffer_size: int = 100,
         flush_interval: float = 5.0,
+        *,
+        raw: str = "all",
     ) -> None:
         self._bus = event_bus
         self._paths = EventStorePaths.of(paths)
         self._buffer_size, self._flush_interval = buffer_size, flush_interval
         if session_id is None:
             session_id = f"live-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        self._to = bus_events.Numbering(session_id)
+        self._to = bus_events.Session(session_id, Updates(raw))
         self._state = threading.RLock()  # start, stop, pause
         self._order = threading.Lock()  # one event at a time: seq is the order in the store
         self._writer: ParquetWriter | None = None
@@ -202,7 +208,7 @@ class EventStoreService:
         """Store a system_event: a connection that was lost, say. Pauses count for it, too."""
         self._take(lambda to: iter([self._noted(event_type, data, to)]))
 
-    def _noted(self, event_type: str, data: Any, to: bus_events.Numbering) -> EventEnvelope:
+    def _noted(self, event_type: str, data: Any, to: bus_events.Session) -> EventEnvelope:
         return EventEnvelope.from_system_event(event_type, data, EventSource.PUBLIC_WS, to.session_id, to.seq)
 
     def stats(self) -> dict[str, Any]:
@@ -241,7 +247,7 @@ class EventStoreService:
 
         return take
 
-    def _take(self, made_by: Callable[[bus_events.Numbering], Any]) -> None:
+    def _take(self, made_by: Callable[[bus_events.Session], Any]) -> None:
         with self._order:
             if self._stopping.is_set() or not self._is_started:
                 return
