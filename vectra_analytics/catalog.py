@@ -260,6 +260,30 @@ class Catalog:
     def _live_file(self, file_id: int, path: str, *about: Any) -> LiveFile:
         return LiveFile(file_id, self.paths.events_parquet_dir / path, *about)
 
+    def files_added(self, after: int, version: int) -> list[tuple[int, LiveFile]]:
+        """The files that commits behind ``after``, up to ``version``, have brought, each with its commit's version.
+
+        Superseded ones, too; those of compactions hold nothing new and are left out.
+
+        Raises
+        ------
+        VersionVacuumed
+            Where files of these commits may be deleted already.
+        """
+        (n_versions,) = self._run(
+            "SELECT count(*) FROM versions WHERE version > ? AND version <= ?", (after, version)
+        ).fetchone()
+        if n_versions < version - after:
+            raise VersionVacuumed(
+                f"files that came to {self.paths.data_dir} behind version {after} may be deleted, since compaction "
+                "replaced them; begin anew from the present version, and query what was before"
+            )
+        sql = (
+            f"SELECT added, {_FILE_COLUMNS} FROM files WHERE added > ? AND added <= ? AND is_compacted = 0 "
+            "ORDER BY added, file_id"
+        )
+        return [(added, self._live_file(*about)) for added, *about in self._run(sql, (after, version))]
+
     def game_ids(self, version: int) -> list[str]:
         """Every game that an event of ``version`` names, sorted."""
         rows = self._run(

@@ -62,7 +62,7 @@ def _joined(slices: Sequence[GameRows]) -> list[GameRows]:
     return found
 
 
-def _read_whole(files: Sequence[LiveFile], columns: Sequence[str]) -> pl.DataFrame:
+def read_files(files: Sequence[LiveFile], columns: Sequence[str]) -> pl.DataFrame:
     """All rows of these files of one partition, in their order."""
     return _collected([_lazy(files, columns)], [GameRows("", file, 0, file.n_rows) for file in files])
 
@@ -227,7 +227,7 @@ class GameReader:
             [
                 some[0].file
                 for some in of_file
-                if some[0].file.file_id in self._held or _is_read_whole(some, len(self._read_columns))
+                if some[0].file.file_id in self._held or _isread_files(some, len(self._read_columns))
             ]
         )
         found: _Block = {game_id: [] for game_id in block}
@@ -247,13 +247,13 @@ class GameReader:
         self._held = held
         for _, some in groupby(new, lambda file: file.partition):
             of_partition = list(some)
-            rows, first_row = _Rows(_read_whole(of_partition, self._read_columns)), 0
+            rows, first_row = _Rows(read_files(of_partition, self._read_columns)), 0
             for file in of_partition:
                 held[file.file_id] = (rows, first_row)
                 first_row += file.n_rows
 
 
-def _is_read_whole(slices: list[GameRows], n_columns: int) -> bool:
+def _isread_files(slices: list[GameRows], n_columns: int) -> bool:
     """Whether reading all of a file is less work than reading these slices of it."""
     file = slices[0].file
     share = sum(rows.n_rows for rows in slices) / file.n_rows

@@ -24,6 +24,7 @@ from vectra_analytics.info import StoreInfo
 from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reduction import m4_sql
+from vectra_analytics.tail import Tail
 from vectra_analytics.view_reader import blocks_of, in_utc, is_of_events, no_rows, of_kind, shape_of, wanted_columns
 
 if TYPE_CHECKING:
@@ -283,6 +284,32 @@ class EventStoreQuery:
         _require(views, view.name)
         self._views = views
         return view
+
+    def tail(self, since: int | None = None, *, poll: float = 0.25, timeout: float | None = None) -> Tail:
+        """New events as they become durable: an iterator of frames, with no gap and no repeat.
+
+        Parameters
+        ----------
+        since
+            A version: what was stored behind it comes first. By default the present one. ``tail.cursor`` is where to
+            go on later, also in another process.
+        poll
+            Seconds between two looks.
+        timeout
+            Seconds without a new event after which the iteration ends; 0 gives what is there and ends. By default it
+            waits for ever.
+
+        Returns
+        -------
+        Tail
+            Each frame has the columns of ``events``, in the order of commits and, within one, of (ts, session_id, seq).
+
+        Raises
+        ------
+        VersionVacuumed
+            While iterating, where ``since`` is so old that compaction may have removed what came behind it.
+        """
+        return Tail(self._paths, since, poll=poll, timeout=timeout)
 
     def games(self) -> pl.DataFrame:
         """One row a game with at least one tick: the ``games`` view."""
