@@ -5,5 +5,6 @@ They need the extra ``lab``; nothing else in the package does.
 
 from vectra_analytics.widgets.episode_explorer import EpisodeExplorer
 from vectra_analytics.widgets.feature_workbench import FeatureWorkbench
+from vectra_analytics.widgets.live_episode import LiveEpisode
 
-__all__ = ["EpisodeExplorer", "FeatureWorkbench"]
+__all__ = ["EpisodeExplorer", "FeatureWorkbench", "LiveEpisode"]
