@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import vectra_analytics
-from benchmarks import corpus, ingest, iteration, one_game, report, storage, whole
+from benchmarks import corpus, ingest, iteration, live, one_game, report, storage, whole
 from benchmarks.results import MILLISECONDS, Result, compared
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +44,7 @@ def parts(folder: Path, n_games: int, recordings: Path | None = None) -> dict[st
     return {
         "import-cost": import_cost,
         "write": lambda: ingest.write_latency(folder),
+        "handling": lambda: live.handling(folder),
         "durable": lambda: ingest.durable_events(folder, n_games),
         "import": lambda: ingest.import_files(folder, recordings or corpus.recordings(folder, max(1, n_games // 20))),
         "features": lambda: one_game.features(games),
