@@ -11,7 +11,7 @@ from vectra_analytics import payload
 from vectra_analytics.envelope import Direction, EventEnvelope, EventSource, Number, money
 from vectra_analytics.errors import InvalidEvent
 from vectra_analytics.event_bus import Events
-from vectra_analytics.updates import Updates
+from vectra_analytics.raw_level import RawLevel
 
 _ACTIONS = {
     Events.TRADE_BUY: "buy",
@@ -30,7 +30,7 @@ class Session:
     """Where the events go: the session, the next seq, and what was met on the way."""
 
     session_id: str
-    updates: Updates
+    raw: RawLevel
     seq: int = 1
     game_id: str | None = None  # the game that ran last
     amounts_unreadable: int = 0
@@ -81,7 +81,7 @@ def _feed(record: Mapping[str, Any], to: Session) -> Iterator[EventEnvelope]:
     source = EventSource.CDP if payload.is_of_browser(record) else _source(record, EventSource.PUBLIC_WS)
     direction, ts = _direction(record), _time(record)
     game_id = payload.text_of(record.get("game_id"))
-    kept = to.updates.kept(data) if name == "gameStateUpdate" else data
+    kept = to.raw.kept(data) if name == "gameStateUpdate" else data
     event = EventEnvelope.from_ws_event(
         name, kept, source, to.session_id, to.seq, game_id, ts=ts, direction=direction or Direction.RECEIVED
     )

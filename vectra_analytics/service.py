@@ -18,8 +18,8 @@ from vectra_analytics.envelope import DocType, EventEnvelope, EventSource
 from vectra_analytics.errors import CommitFailed, InvalidEvent, VectraError
 from vectra_analytics.event_bus import Callback, Events
 from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.raw_level import RawLevel
 from vectra_analytics.recording_status import RecordingStatus
-from vectra_analytics.updates import Updates
 from vectra_analytics.writer import ParquetWriter
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class EventStoreService:
         As those of :class:`~vectra_analytics.ParquetWriter`.
     raw
         How much of a gameStateUpdate's JSON is kept: ``all`` of it, its ``changes``, or ``none`` but what ticks are
-        made of; see :class:`~vectra_analytics.updates.Updates`.
+        made of; see :class:`~vectra_analytics.raw_level.RawLevel`.
 
     Notes
     -----
@@ -77,7 +77,7 @@ class EventStoreService:
         self._buffer_size, self._flush_interval = buffer_size, flush_interval
         if session_id is None:
             session_id = f"live-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        self._to = bus_events.Session(session_id, Updates(raw))
+        self._to = bus_events.Session(session_id, RawLevel(raw))
         self._state = threading.RLock()  # start, stop, pause
         self._order = threading.Lock()  # one event at a time: seq is the order in the store
         self._writer: ParquetWriter | None = None

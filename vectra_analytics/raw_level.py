@@ -15,7 +15,7 @@ _STATE = (
 KEPT, GONE = "__kept", "__gone"
 
 
-class Updates:
+class RawLevel:
     """How much of each update's JSON is kept.
 
     Parameters
@@ -29,7 +29,7 @@ class Updates:
 
     def __init__(self, level: str = "all") -> None:
         if level not in LEVELS:
-            raise VectraError(f"how much is kept of updates is {level!r}; it is one of {', '.join(LEVELS)}")
+            raise VectraError(f"the raw level is {level!r}; it is one of {', '.join(LEVELS)}")
         self._level = level
         self._before: dict[str, Any] = {}
 
