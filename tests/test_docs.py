@@ -25,17 +25,20 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("data
 MODULES = sorted(found.name for found in pkgutil.walk_packages(vectra_analytics.__path__, "vectra_analytics."))
 
 
-def test_the_examples_in_the_readme_give_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever types the README's examples sees what it prints."""
+@pytest.mark.parametrize(("page", "n_blocks"), [("README.md", 2), ("docs/recording.md", 2)])
+def test_the_examples_in_the_pages_give_what_they_show(
+    page: str, n_blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever types a page's examples sees what it prints."""
     (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
     monkeypatch.chdir(tmp_path)
 
-    blocks = re.findall(r"```pycon\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```pycon\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
 
     runner = doctest.DocTestRunner()
-    runner.run(doctest.DocTestParser().get_doctest("".join(blocks), {}, "README.md", None, None))
+    runner.run(doctest.DocTestParser().get_doctest("".join(blocks), {}, page, None, None))
 
-    assert len(blocks) == 2
+    assert len(blocks) == n_blocks
     assert runner.summarize(verbose=False).failed == 0
 
 
