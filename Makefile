@@ -73,7 +73,7 @@ clean:  ## remove the environment and what the demo and a report made
 
 .venv/all: .venv/lab
 	@echo "installing what tests need into .venv"
-	@$(PIP) --editable '.[lab,test]'
+	@$(PIP) --editable '.[lab,record,test]'
 	@touch $@
 
 .venv/browser: .venv/all

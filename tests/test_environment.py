@@ -21,7 +21,7 @@ def _bounds(requirements: list[str]) -> dict[str, str]:
 def _pyproject() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    return _bounds([*project["dependencies"], *extras["lab"], *extras["test"], *extras["bench"], *extras["browser"]])
+    return _bounds([*project["dependencies"], *(line for extra in extras.values() for line in extra)])
 
 
 def test_conda_and_pip_install_the_same_stack() -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
 import duckdb
@@ -560,6 +560,87 @@ class _StatusLine:
         if self._shown:
             click.echo(err=True)
         self._shown = 0
+
+
+@_vectra.command("replay")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How many times as fast as it was recorded; a pause of more than 5 s counts as 5 s.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port of 127.0.0.1; 0: any free one."
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many times to play; from the second on, ids of games end with the number of the repetition.",
+)
+@click.option(
+    "--wait-for-client/--no-wait-for-client",
+    "waits_for_client",
+    default=True,
+    show_default=True,
+    help="Begin when the first client has connected.",
+)
+@click.option(
+    "--sent",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.jsonl",
+    help="Append a line with sid, event and data for each event that a client was sent.",
+)
+@_as_json
+def _replay(
+    sources: tuple[str, ...],
+    speed: float,
+    port: int,
+    repeat: int,
+    waits_for_client: bool,
+    sent: Path | None,
+    as_json: bool,
+) -> None:
+    """Serve recordings as a live feed, Socket.IO on 127.0.0.1: to try live code without the game.
+
+    Games and raw events, as `vectra import` knows them (.jsonl, .jsonl.gz, .jsonl.zst); of several, the earliest
+    first. It ends when all is sent. Needs the extra: pip install "vectra_analytics[record]".
+    """
+    import asyncio  # only here, like the rest: most commands serve nothing
+
+    from vectra_analytics.replay import required
+    from vectra_analytics.replay.script import Script
+    from vectra_analytics.replay.server import serve, until_signalled
+
+    required()
+    script = Script(sources)
+    if script.passed_over:
+        file, line, reason = script.passed_over[0]
+        click.echo(f"vectra: passed over {len(script.passed_over):,} lines, first {file}:{line}: {reason}", err=True)
+
+    def ready(url: str) -> None:
+        about = {"url": url, "n_events": script.n_events, "n_files": script.n_files, "speed": speed, "repeat": repeat}
+        named = sources[0] if len(sources) == 1 else f"{script.n_files:,} files"
+        times = f", {repeat:,} times" if repeat > 1 else ""
+        words = f"replaying {script.n_events:,} events of {named} at {url} (speed {speed:g}x{times})"
+        click.echo(orjson.dumps(about).decode() if as_json else words)
+
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(_appending(sent)) if sent else None
+        playing = serve(
+            script, ready, port=port, speed=speed, repeat=repeat, waits_for_client=waits_for_client, sent=sink
+        )
+        asyncio.run(until_signalled(playing))
+
+
+def _appending(path: Path) -> IO[str]:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise VectraError(f"cannot write {path}: {error.strerror}; name another file with --sent") from error
 
 
 @_vectra.command("lab")

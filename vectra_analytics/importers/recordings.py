@@ -6,12 +6,15 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import CommitFailed, VectraError
 from vectra_analytics.importers import reference_store
+from vectra_analytics.importers.batch import convert
 from vectra_analytics.importers.feed import CAPTURES, SAMPLES
 from vectra_analytics.importers.formats import LineFormat, Record, Refused, Row
 from vectra_analytics.importers.gathering import Gathering, ImportReport, Recording, foreign_name
@@ -34,6 +37,7 @@ from vectra_analytics.paths import EventStorePaths
 _BATCH_ROWS = 200_000
 _BATCH_BYTES = 64 << 20
 _LOOK_BYTES = 1 << 16  # read at once while looking for the first record
+_ANY_ZONE = "UTC"  # where only the differences between times matter
 _LINE_FORMATS = (REPLAY, SAMPLES, CAPTURES)  # a record that could be of several is of the first of them
 
 
@@ -71,14 +75,7 @@ def import_recordings(
         without ``timezone``. Later: a store that cannot be written; what was stored until then stays.
     """
     clock = LocalClock(timezone)
-    files = find_recordings(sources)
-    recordings = []
-    for file, is_named in files.items():
-        recordings.append(_look_at(file, clock))
-        if is_named and recordings[-1].why_not:
-            raise recordings[-1].refusal()
-    if all(recording.why_not for recording in recordings):
-        raise recordings[0].refusal()
+    recordings = _look_at_all(sources, clock)
     paths = EventStorePaths.of(store)
     with Catalog(paths, create=True) as catalog:
         try:
@@ -101,6 +98,75 @@ def _without_cycle_search() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def recordings_of_lines(sources: Source | Iterable[Source]) -> list[Recording]:
+    """The recordings with an event a line that these files, folders and patterns mean, for :func:`read_rows`.
+
+    Raises
+    ------
+    VectraError
+        A source is missing, cannot be read or is no recording, or is a Parquet file.
+    """
+    recordings = _look_at_all(sources, LocalClock(_ANY_ZONE))
+    for recording in recordings:
+        if not isinstance(recording.format, LineFormat):
+            raise VectraError(f"{recording.path} is a Parquet file; name recordings, which end in .jsonl, .gz or .zst")
+    return recordings
+
+
+def read_rows(recording: Recording, pass_over: Callable[[int, str], object]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What an import would store of a recording of lines, in order: the line, and the columns by their names.
+
+    ``ts`` is in microseconds since 1970; times that name no zone are read as UTC. A game of a gameHistory has no row
+    of its own.
+
+    Parameters
+    ----------
+    pass_over
+        Called with the line and the reason for what is no row: what an import would reject.
+    """
+    form = recording.format
+    assert isinstance(form, LineFormat)
+    if recording.why_not:
+        pass_over(1, f"the file {recording.why_not}")
+        return
+    clock = LocalClock(_ANY_ZONE)
+    number = 0
+    try:
+        for lines, _ in read_lines(recording.path):
+            rows: list[Row] = []
+            numbers: list[int] = []
+            for number, line in enumerate(map(bytes.strip, lines), number + 1):  # noqa: B020  # goes on from it
+                n_before = len(rows)
+                reason = "no whole record is in it"
+                for record, raw in _records(line, form):
+                    try:
+                        rows.append(form.row(record, raw))
+                    except Refused as error:
+                        reason = str(error)
+                numbers += [number] * (len(rows) - n_before)
+                if len(rows) == n_before and not is_no_event(line):
+                    pass_over(number, reason)
+            batch = convert(form.columns, rows, form.constants, clock, {})
+            for index, reason in batch.refused.items():
+                pass_over(numbers[index], reason)
+            for index, ts in zip(batch.kept, batch.table["ts"].cast(pa.int64()).to_pylist(), strict=True):
+                yield numbers[index], {**form.constants, **dict(zip(form.columns, rows[index], strict=True)), "ts": ts}
+    except TornFile as error:
+        pass_over(number + 1, str(error))
+
+
+def _look_at_all(sources: Source | Iterable[Source], clock: LocalClock) -> list[Recording]:
+    """Look at all that is meant; what was named itself must be a recording, and so must one of the others."""
+    recordings = []
+    for file, is_named in find_recordings(sources).items():
+        recordings.append(_look_at(file, clock))
+        if is_named and recordings[-1].why_not:
+            raise recordings[-1].refusal()
+    if all(recording.why_not for recording in recordings):
+        raise recordings[0].refusal()
+    return recordings
 
 
 def _look_at(path: Path, clock: LocalClock) -> Recording:
@@ -140,7 +206,7 @@ def _look_at(path: Path, clock: LocalClock) -> Recording:
     if torn:
         why_not = f"is no recording: {torn}"
     elif n_lines == 0:
-        why_not = "is empty: there is nothing to import"
+        why_not = "is empty: there is nothing in it"
     else:
         kinds = ", or ".join(form.keys for form in _LINE_FORMATS)
         why_not = f"is no recording: none of its {n_lines} lines holds a record of a known kind (objects with {kinds})"
