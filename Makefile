@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-browser check lab samples notebooks docs bench format clean
+.PHONY: help demo report test test-browser soak check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test: .venv/all  ## all tests, and the notebooks
 	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	@echo "the notebooks in a real browser are tested apart: make test-browser"
+
+soak: .venv/all  ## record a replayed feed for ten minutes, killing its server and stopping the recorder meanwhile
+	$(BIN)/python -m tests.soak
 
 test-browser: .venv/browser  ## the notebooks in JupyterLab, in Debian's chromium
 	@test -x /usr/bin/chromium || { echo "make: the browser test needs chromium: apt-get install chromium" >&2; exit 2; }
@@ -68,7 +71,7 @@ clean:  ## remove the environment and what the demo and a report made
 
 .venv/lab: .venv/core
 	@echo "installing what notebooks and reports need into .venv"
-	@$(PIP) --editable '.[lab]'
+	@$(PIP) --editable '.[lab,record]'
 	@touch $@
 
 .venv/all: .venv/lab
