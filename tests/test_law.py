@@ -110,6 +110,7 @@ def assert_found(query: EventStoreQuery, text: str, law: str) -> None:
     example = broken.counterexample
     assert example is not None
     assert example.wanted != example.got
+    assert example.game_id is not None
     assert example.game_id in example.said
     assert not report.holds
 

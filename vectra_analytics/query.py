@@ -191,7 +191,7 @@ class EventStoreQuery:
         limit
             At most so many games.
         view
-            The rows of this view instead of the events.
+            The rows of this view instead of the events; it must have a game_id.
         columns
             Only these columns.
         shuffle
@@ -205,6 +205,7 @@ class EventStoreQuery:
             raise VectraError(f"player_id is {player_id!r}, the name of a view; give it as view={player_id!r}")
         source = "events" if view is None else view
         wanted = self._wanted(source, columns)
+        _check_is_of_games(self._views, source)
         games, lying = self._in_order(player_id, min_ticks, limit, shuffle)
         if is_of_events(source):
             return (rows for _, rows in GameReader(of_kind(lying, source), wanted).episodes(games))
@@ -333,15 +334,16 @@ class EventStoreQuery:
         view
             Its name; UnknownView lists those that there are.
         games
-            Ids of the only games wanted.
+            Ids of the only games wanted; a summary of sessions has rows of no game.
         columns
             The only columns wanted.
         """
         wanted = self._wanted(view, columns)
         _, order = shape_of(self._views, view)
+        if games is not None:
+            _check_is_of_games(self._views, view)
         if games is None and order[0] != "game_id":
-            with self._relations() as relations:
-                return self._fetch(relations, view, wanted)
+            return self._whole(None, view, wanted)
         in_order = order[0] == "game_id"
         lying = self._game_rows(None, _ids(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
@@ -386,7 +388,8 @@ class EventStoreQuery:
         Raises
         ------
         VectraError
-            Where the target exists or cannot be written; it is then as it was.
+            Where the target exists or cannot be written; it is then as it was. Where games, a split or a folder is
+            wanted of a summary of sessions.
         """
         from vectra_analytics.exports import ViewRows, check_export, export  # here: most queries export nothing
 
@@ -398,6 +401,8 @@ class EventStoreQuery:
         wanted = self._wanted(view, columns)
         check_export(target, split)
         named = _ids(games)
+        if named is not None:
+            _check_is_of_games(self._views, view)
         chosen = None if named is None else sorted(named)
         version = self.version
         asked = {"games": chosen, "columns": None if columns is None else list(columns)}
@@ -409,6 +414,7 @@ class EventStoreQuery:
             schema=no_rows(self._views, view).select(wanted).to_arrow().schema,
             filters=asked if split is None else {**asked, "split": split},
             lying=self._game_rows(version, chosen),
+            whole=lambda: self._whole(version, view, wanted),
         )
         return export(target, found, split=split, overwrite=overwrite)
 
@@ -497,6 +503,11 @@ class EventStoreQuery:
         if not is_of_events(source):
             _require(self._views, source)
 
+    def _whole(self, version: int | None, view: str, columns: Sequence[str]) -> pl.DataFrame:
+        """All rows of a view, at once."""
+        with self._relations(version) as relations:
+            return self._fetch(relations, view, columns)
+
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         with relations.explained():
             return _frame(self._select(relations, view, columns))
@@ -532,6 +543,15 @@ def _require(views: Views, name: str) -> None:
         from vectra_analytics.law import require  # here: most programs have no views of their own
 
         require(views, name)
+
+
+def _check_is_of_games(views: Views, source: str) -> None:
+    """Raise where this is a summary of sessions, of which no rows belong to a game."""
+    if not is_of_events(source) and views.named(source).subject != "game_id":
+        raise VectraError(
+            f"{source} has rows of sessions, not of games; ask for all with features({source!r}), "
+            "or for some with SQL: SELECT ... WHERE session_id = ..."
+        )
 
 
 def _ids(games: Iterable[str] | None) -> list[str] | None:

@@ -72,6 +72,7 @@ def _folder(
     path: Path, new: Path, rows: ViewRows, split_by: str | None, before: Mapping[str, Any] | None
 ) -> tuple[Export, Mapping[str, Any]]:
     suffix = suffix_of(path)
+    folders.check_rows(rows)
     split = folders.split_of(rows, split_by, before)
     folders.check_columns(rows, split, suffix)
     wanted = folders.pieces(rows, split, suffix)

@@ -76,6 +76,15 @@ def pieces(rows: ViewRows, split: Split | None, suffix: str) -> list[Piece]:
     return sorted(found, key=lambda piece: piece.path)
 
 
+def check_rows(rows: ViewRows) -> None:
+    """Raise where the rows are of no games, by whose dates and parts files are made."""
+    if rows.view.subject != "game_id":
+        raise VectraError(
+            f"{rows.view.name} has rows of sessions, not of games, and a folder or a split has games whole in its "
+            "files; export it without a split to one file (.csv, .csv.gz or .parquet)"
+        )
+
+
 def check_columns(rows: ViewRows, split: Split | None, suffix: str) -> None:
     """Raise where a column would have the name of a folder."""
     for name in ["split"] * (split is not None) + ["date"] * (not suffix):

@@ -1,7 +1,7 @@
 """What is exported: the rows of a view at one store version, and the event files and days that they come from."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from vectra_analytics.view_reader import blocks_of
 
 @dataclass(frozen=True)
 class ViewRows:
-    """The rows of a view, as many as are wanted, read game by game."""
+    """The rows of a view, as many as are wanted, read game by game; those of a summary of sessions at once."""
 
     views: Views
     view: FeatureView  # one of them
@@ -26,6 +26,7 @@ class ViewRows:
     schema: pa.Schema  # of these columns
     filters: Mapping[str, Any]  # as they were asked for
     lying: Sequence[GameRows]  # where the events of all wanted games lie
+    whole: Callable[[], pl.DataFrame]  # gives all rows at once, in the view's order
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -114,7 +115,7 @@ class ViewRows:
 
 @dataclass
 class Stream:
-    """Batches of rows; knows, once they were all taken, how many games they were of."""
+    """Batches of rows; knows, once they were all taken, how many games they were of, if they are of games."""
 
     rows: ViewRows
     games: Sequence[str]
@@ -124,12 +125,16 @@ class Stream:
         self.n_games = 0
         rows = self.rows
         for frame in self._frames():
-            self.n_games += frame["game_id"].n_unique()  # games are whole in a frame
+            if rows.view.subject == "game_id":
+                self.n_games += frame["game_id"].n_unique()  # games are whole in a frame
             for batch in frame.select(rows.columns).to_arrow().to_batches():
                 yield batch.cast(rows.schema)
 
     def _frames(self) -> Iterator[pl.DataFrame]:
         order = self.rows.view.order
+        if self.rows.view.subject != "game_id":
+            yield self.rows.whole()
+            return
         if order[0] == "game_id":
             yield from self.rows.frames(self.games, list(dict.fromkeys([*self.rows.columns, "game_id"])))
             return

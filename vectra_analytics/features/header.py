@@ -99,6 +99,12 @@ class FeatureView:
             is_shipped=is_shipped,
         )
 
+    @property
+    def subject(self) -> str:
+        """The column that says whose a row is: game_id, or session_id where a summary is of sessions."""
+        is_of_sessions = self.kind == "summary" and "game_id" not in self.columns and "session_id" in self.grain
+        return "session_id" if is_of_sessions else "game_id"
+
     def fingerprint(self) -> str:
         """A hash of its SQL; comments, spaces, line ends and the case of keywords do not change it."""
         return hashlib.sha256("\0".join(token for _, token in tokens(self.sql)).encode()).hexdigest()

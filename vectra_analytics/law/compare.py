@@ -7,7 +7,9 @@ from typing import Any
 import polars as pl
 
 _RELATIVE = 1e-9  # of the value itself, or
-_OF_LARGEST = 1e-12  # of the column's largest in that game: sums over long frames are rounded in another order
+_OF_LARGEST = (
+    1e-12  # of the column's largest in that game or session: sums over long frames are rounded in another order
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def compare(
     Parameters
     ----------
     keys
-        Columns of both that make a row unique.
+        Columns of both that make a row unique; the first one says whose it is.
     """
     both = wanted.with_columns(_is_wanted=True).join(
         got.with_columns(_is_got=True), on=list(keys), how="full", suffix="_got", coalesce=True, nulls_equal=True
@@ -59,7 +61,7 @@ def compare(
     floats = [name for name in compared if wanted.schema[name].is_float()]
     both = both.with_columns(
         _missing=pl.col("_is_wanted").is_null() | pl.col("_is_got").is_null(),
-        **{f"_largest_{name}": _largest(name) for name in floats},
+        **{f"_largest_{name}": _largest(name).over(keys[0]) for name in floats},
     ).with_columns(
         **{f"_differs_{name}": _differs(name, may_round=name in floats and not is_exact) for name in compared}
     )
@@ -70,7 +72,7 @@ def compare(
 
 def _largest(name: str) -> pl.Expr:
     value = pl.col(name).abs()
-    return pl.when(value.is_finite()).then(value).max().over("game_id")
+    return pl.when(value.is_finite()).then(value).max()
 
 
 def _differs(name: str, *, may_round: bool) -> pl.Expr:

@@ -1,7 +1,7 @@
 """Each law as a function: a view and the games that it is tried on in, a verdict out."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +29,7 @@ class Case:
     views: Views
     view: FeatureView
     games: Sequence[Game]
-    n_alone: int  # games that are also computed alone
+    n_alone: int  # games, or sessions, that are also computed alone
     powers: Sequence[int]  # of two, by which prices are multiplied
     threads: Sequence[int]
 
@@ -48,22 +48,34 @@ class Case:
         """The rows over all games."""
         return self.rows(all_events(self.games))
 
-    def of(self, game: Game) -> pl.DataFrame:
-        """Of these the rows of one game."""
-        return self.whole.filter(pl.col("game_id") == game.game_id)
+    def of(self, name: str) -> pl.DataFrame:
+        """Of these the rows of one game, or session."""
+        return self.whole.filter(pl.col(self.view.subject) == name)
+
+    def apart(self) -> Mapping[str, pl.DataFrame]:
+        """The events of each game by its name; for a summary of sessions those of each session."""
+        if self.view.subject == "game_id":
+            return {game.game_id: game.events for game in self.games}
+        sessions = all_events(self.games).partition_by("session_id", as_dict=True)
+        return {str(name): events for (name,), events in sessions.items()}
 
     def same(self, wanted: pl.DataFrame, got: pl.DataFrame, columns: Sequence[str] | None = None) -> Comparison:
         """Compare rows of the view by its grain."""
-        keys = list(dict.fromkeys(["game_id", *self.view.grain]))
+        keys = list(dict.fromkeys([self.view.subject, *self.view.grain]))
         return compare(wanted, got, keys, list(self.view.columns) if columns is None else columns)
 
     def counterexample(self, found: Difference, where: str, elsewhere: str) -> Counterexample:
         """What breaks a law, in words: got ``where``, wanted by what stands ``elsewhere``."""
-        game_id, tick = str(found.row["game_id"]), found.row.get("tick")
-        what = next((f" ({game.what})" for game in self.games if game.game_id == game_id), "")
-        place = f"game {game_id}{what}" + ("" if tick is None else f", tick {tick}")
+        name, tick = str(found.row[self.view.subject]), found.row.get("tick")
+        what = next((f" ({game.what})" for game in self.games if game.game_id == name), "")
+        kind = self.view.subject.removesuffix("_id")
+        place = f"{kind} {name}{what}" + ("" if tick is None else f", tick {tick}")
         said = f"{place}: {found.column or 'there'} is {found.got!r} {where}, {found.wanted!r} {elsewhere}"
-        return Counterexample(game_id, tick, found.column, found.wanted, found.got, said)
+        return Counterexample(self.game_id(name), tick, found.column, found.wanted, found.got, said)
+
+    def game_id(self, name: str) -> str | None:
+        """The game, if it is one that has this name."""
+        return name if self.view.subject == "game_id" else None
 
 
 Law = Callable[[Case], Verdict]
@@ -72,8 +84,11 @@ Law = Callable[[Case], Verdict]
 def header(case: Case) -> Verdict:
     """The columns are those listed, and say where a row stands; all else is an error, not a verdict."""
     view = case.view
-    if "game_id" not in view.columns:
-        raise VectraError(f"view {view.name}: it has no column game_id, by which rows are found; add it")
+    if view.subject not in view.columns:
+        raise VectraError(
+            f"view {view.name}: it has no column game_id, by which rows are found; add it, or make it a summary of "
+            "sessions, with session_id in its grain"
+        )
     if view.kind == "feature" and "tick" not in view.grain and "ts" not in view.columns:
         raise VectraError(
             f"view {view.name}: rows of a feature stand in time, so its grain holds tick, or it has a column ts; "
@@ -99,13 +114,13 @@ def header(case: Case) -> Verdict:
 def grain(case: Case) -> Verdict:
     """No two rows are the same in the columns of the grain."""
     keys = list(case.view.grain)
-    counted = case.whole.group_by(keys).agg(pl.len().alias("_n"), pl.first("game_id").alias("_game"))
+    counted = case.whole.group_by(keys).agg(pl.len().alias("_n"), pl.first(case.view.subject).alias("_name"))
     twice = counted.filter(pl.col("_n") > 1).sort(keys, nulls_last=True)
     if twice.is_empty():
         return Verdict("grain", True, case.whole.height)
     row = twice.row(0, named=True)
     said = f"{row['_n']} rows have " + ", ".join(f"{name} {row[name]!r}" for name in keys)
-    example = Counterexample(str(row["_game"]), row.get("tick"), keys[-1], 1, row["_n"], said)
+    example = Counterexample(case.game_id(str(row["_name"])), row.get("tick"), keys[-1], 1, row["_n"], said)
     return Verdict("grain", False, case.whole.height, counterexample=example)
 
 
@@ -136,7 +151,7 @@ def execution(case: Case) -> Verdict:
         "execution",
         (
             compared(all_events(case.games), case.whole),
-            *(compared(game.events, case.of(game)) for game in case.games),
+            *(compared(game.events, case.of(game.game_id)) for game in case.games),
         ),
     )
 
@@ -156,10 +171,12 @@ def order(case: Case) -> Verdict:
 
 
 def isolation(case: Case) -> Verdict:
-    """A game alone has the rows that it has among others."""
-    step = max(1, len(case.games) // case.n_alone)
-    alone = ((case.same(case.rows(game.events), case.of(game)), game) for game in case.games[::step])
-    return _first_break(case, "isolation", ((found, "among other games", "alone") for found, _ in alone))
+    """A game alone, or a session, has the rows that it has among others."""
+    apart = list(case.apart().items())
+    among = f"among other {case.view.subject.removesuffix('_id')}s"
+    step = max(1, len(apart) // case.n_alone)
+    alone = (case.same(case.rows(events), case.of(name)) for name, events in apart[::step])
+    return _first_break(case, "isolation", ((found, among, "alone") for found in alone))
 
 
 def prefix(case: Case) -> Verdict:
@@ -192,7 +209,7 @@ def prefix(case: Case) -> Verdict:
 def _at_cuts(case: Case, game: Game) -> pl.DataFrame:
     """The rows of the whole game that must be there after each cut."""
     cuts = pl.DataFrame({"cut": list(game.cuts)}, schema={"cut": pl.Int64})
-    rows = case.of(game)
+    rows = case.of(game.game_id)
     if "tick" in case.view.grain:
         return rows.join_where(cuts, pl.col("tick") <= pl.col("cut")).select(*rows.columns, "cut")
     return _until_cut(case, rows.join(cuts, how="cross"), [game])

@@ -11,7 +11,7 @@ LAWS: Mapping[str, str] = {
     "finite": "no value is NaN or infinite",
     "execution": "where numpy computes the view as well, it gives the bits of the SQL",
     "order": "the order of the events, and the number of threads, change nothing",
-    "isolation": "a game has the same rows alone and among others",
+    "isolation": "a game, or a session in a summary of sessions, has the same rows alone and among others",
     "prefix": "rows up to tick t stay as they are when the game is cut off at t",
     "scaling": "prices times a power of two give levels times it, and the same ratios",
 }
@@ -22,7 +22,7 @@ LAWS: Mapping[str, str] = {
 class Counterexample:
     """One value, or row, that breaks a law."""
 
-    game_id: str
+    game_id: str | None  # of the row; None in a summary of sessions
     tick: int | None  # of the row; None where it has none
     column: str
     wanted: Any  # what the law asks for: the value in the whole game, alone, unscaled

@@ -81,9 +81,13 @@ def required(frame: pl.DataFrame, *columns: str) -> None:
         raise VectraError(f"the frame has no column {', '.join(missing)}; it has {', '.join(frame.columns)}")
 
 
-def drawable(frame: pl.DataFrame, x: str, ys: list[str], n_lines: int = 1) -> pl.DataFrame:
-    """The frame, or the rows of it that draw the same lines: first, last, lowest and highest of each bucket of x."""
+def drawable(frame: pl.DataFrame, x: str, ys: list[str], n_lines: int = 1, by: str | None = None) -> pl.DataFrame:
+    """The frame, or the rows of it that draw the same lines: first, last, lowest and highest of each bucket of x.
+
+    Where a column ``by`` tells series apart, each has buckets of its own.
+    """
     most = MOST_POINTS // n_lines
     if frame.height <= most:
         return frame
-    return reduced(frame, x, ys, n_buckets=max(1, most // (2 + 2 * len(ys))))
+    n_series = 1 if by is None else frame[by].n_unique()
+    return reduced(frame, x, ys, by, n_buckets=max(1, most // (n_series * (2 + 2 * len(ys)))))
