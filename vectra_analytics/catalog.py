@@ -268,6 +268,11 @@ class Catalog:
         )
         return [game_id for (game_id,) in rows]
 
+    def games_in(self, file: LiveFile) -> list[str]:
+        """Every game that an event of this file names, sorted."""
+        sql = "SELECT game_id FROM file_games JOIN files USING (file_id) WHERE path = ? ORDER BY game_id"
+        return [game_id for (game_id,) in self._run(sql, (self._name(file.path),))]
+
     def n_rejected(self) -> int:
         """How many events and lines were refused so far."""
         (total,) = self._run("SELECT coalesce(sum(n_rejected), 0) FROM rejects").fetchone()

@@ -26,6 +26,7 @@ class ViewRows:
     schema: pa.Schema  # of these columns
     filters: Mapping[str, Any]  # as they were asked for
     lying: Sequence[GameRows]  # where the events of all wanted games lie
+    left_out: Sequence[Mapping[str, Any]] | None = None  # bad files that a query did not read; None: it is strict
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -45,6 +46,7 @@ class ViewRows:
                 name: {"unit": about[name].unit, "meaning": about[name].doc} for name in self.columns if name in about
             },
             "order": list(self.view.order),
+            **({} if self.left_out is None else {"strict": False, "left_out": list(self.left_out)}),
             "libraries": {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")},
         }
 
