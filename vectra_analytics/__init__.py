@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vectra_analytics.compaction import CompactionReport, compact
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
+    from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.snapshots import Snapshot, delete_snapshot, snapshot, snapshots
+    from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
     "CommitFailed",
@@ -43,13 +46,21 @@ __all__ = [
     "LawReport",
     "NotReadOnly",
     "ParquetWriter",
+    "PruneReport",
+    "Snapshot",
     "UnknownView",
+    "VacuumReport",
     "VectraError",
     "VersionVacuumed",
     "WriterClosed",
     "check_view",
     "compact",
+    "delete_snapshot",
     "import_recordings",
+    "prune",
+    "snapshot",
+    "snapshots",
+    "vacuum",
 ]
 
 
@@ -57,9 +68,17 @@ _LATER = {
     "CompactionReport": "compaction",
     "ImportReport": "importers",
     "LawReport": "law",
+    "PruneReport": "pruning",
+    "Snapshot": "snapshots",
+    "VacuumReport": "vacuuming",
     "check_view": "law",
     "compact": "compaction",
+    "delete_snapshot": "snapshots",
     "import_recordings": "importers",
+    "prune": "pruning",
+    "snapshot": "snapshots",
+    "snapshots": "snapshots",
+    "vacuum": "vacuuming",
 }
 
 

@@ -44,12 +44,12 @@ class EventStoreQuery:
         The store; by default ``$RUGS_DATA_DIR``, else ``~/rugs_data``. One without events answers with empty
         frames of the right columns.
     version
-        Read this store version and no other.
+        Read this store version and no other: its number, or the name of a snapshot that pins it.
 
     Raises
     ------
     VectraError
-        Where the store has no such version.
+        Where the store has no such version or snapshot.
     VersionVacuumed
         Where it has it no more.
 
@@ -63,16 +63,16 @@ class EventStoreQuery:
     """
 
     def __init__(
-        self, paths: EventStorePaths | str | os.PathLike[str] | None = None, version: int | None = None
+        self, paths: EventStorePaths | str | os.PathLike[str] | None = None, version: int | str | None = None
     ) -> None:
         self._paths = EventStorePaths.of(paths)
-        self._pinned = version
+        self._pinned: int | None = None
         self._views = own_views()
         # When games started, by the numbers of the files that say so, which never change: kept for the next pass.
         self._starts: tuple[tuple[int, ...], dict[str, int | None]] = ((), {})
         if version is not None:
-            with Catalog(self._paths) as catalog:
-                catalog.check_version(version)
+            with Catalog(self._paths) as catalog, catalog.reading():
+                self._pinned = catalog.readable_version(version)
 
     # Any question
 
