@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
-    from vectra_analytics.snapshots import Snapshot, delete_snapshot, snapshot, snapshots
+    from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
     from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
@@ -69,15 +69,15 @@ _LATER = {
     "ImportReport": "importers",
     "LawReport": "law",
     "PruneReport": "pruning",
-    "Snapshot": "snapshots",
+    "Snapshot": "snapshotting",
     "VacuumReport": "vacuuming",
     "check_view": "law",
     "compact": "compaction",
-    "delete_snapshot": "snapshots",
+    "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
     "prune": "pruning",
-    "snapshot": "snapshots",
-    "snapshots": "snapshots",
+    "snapshot": "snapshotting",
+    "snapshots": "snapshotting",
     "vacuum": "vacuuming",
 }
 

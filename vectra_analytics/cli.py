@@ -25,7 +25,7 @@ from vectra_analytics.law import check_view
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.pruning import prune
 from vectra_analytics.query import EventStoreQuery
-from vectra_analytics.snapshots import delete_snapshot, snapshot, snapshots
+from vectra_analytics.snapshotting import delete_snapshot, snapshot, snapshots
 from vectra_analytics.vacuuming import GRACE, vacuum
 
 _SHOWN_REJECTS = 10
