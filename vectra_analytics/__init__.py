@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vectra_analytics.compaction import CompactionReport, compact
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
+    from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
+    from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
     "CommitFailed",
@@ -45,13 +48,21 @@ __all__ = [
     "NotReadOnly",
     "ParquetWriter",
     "PartialStore",
+    "PruneReport",
+    "Snapshot",
     "UnknownView",
+    "VacuumReport",
     "VectraError",
     "VersionVacuumed",
     "WriterClosed",
     "check_view",
     "compact",
+    "delete_snapshot",
     "import_recordings",
+    "prune",
+    "snapshot",
+    "snapshots",
+    "vacuum",
 ]
 
 
@@ -59,9 +70,17 @@ _LATER = {
     "CompactionReport": "compaction",
     "ImportReport": "importers",
     "LawReport": "law",
+    "PruneReport": "pruning",
+    "Snapshot": "snapshotting",
+    "VacuumReport": "vacuuming",
     "check_view": "law",
     "compact": "compaction",
+    "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
+    "prune": "pruning",
+    "snapshot": "snapshotting",
+    "snapshots": "snapshotting",
+    "vacuum": "vacuuming",
 }
 
 

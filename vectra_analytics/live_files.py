@@ -53,6 +53,17 @@ class LiveFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SupersededFile:
+    """One event file that older versions read: from ``added`` to before ``removed``."""
+
+    path: Path
+    n_bytes: int
+    added: int
+    removed: int
+    removed_at: int  # microseconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
 class GameRows:
     """Where rows of one game lie: a slice of one file."""
 

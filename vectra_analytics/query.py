@@ -54,7 +54,7 @@ class EventStoreQuery:
         The store; by default ``$RUGS_DATA_DIR``, else ``~/rugs_data``. One without events answers with empty
         frames of the right columns.
     version
-        Read this store version and no other.
+        Read this store version and no other: its number, or the name of a snapshot that pins it.
     strict
         A live file that is missing, or found to be damaged when it is read, is CorruptStore. If False, the SHA-256 of
         each file is checked before it is read for the first time; bad files are left out, with one
@@ -63,7 +63,7 @@ class EventStoreQuery:
     Raises
     ------
     VectraError
-        Where the store has no such version.
+        Where the store has no such version or snapshot.
     VersionVacuumed
         Where it has it no more.
 
@@ -79,18 +79,18 @@ class EventStoreQuery:
     def __init__(
         self,
         paths: EventStorePaths | str | os.PathLike[str] | None = None,
-        version: int | None = None,
+        version: int | str | None = None,
         strict: bool = True,
     ) -> None:
         self._paths = EventStorePaths.of(paths)
-        self._pinned = version
+        self._pinned: int | None = None
         self._sound = SoundFiles(is_strict=strict)
         self._views = own_views()
         # When games started, by the numbers of the files that say so, which never change: kept for the next pass.
         self._starts: tuple[tuple[int, ...], dict[str, int | None]] = ((), {})
         if version is not None:
-            with Catalog(self._paths) as catalog:
-                catalog.check_version(version)
+            with Catalog(self._paths) as catalog, catalog.reading():
+                self._pinned = catalog.readable_version(version)
 
     # Any question
 
@@ -441,7 +441,7 @@ class EventStoreQuery:
                     "doc_type": file.doc_type,
                     "date": date.fromisoformat(file.date),
                     "n_rows": file.n_rows,
-                    "games": catalog.games_in(file),
+                    "games": sorted(catalog.games_in([file])),
                     "problem": problem,
                 }
                 for file, problem in bad.items()

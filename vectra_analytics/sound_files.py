@@ -57,7 +57,7 @@ def corrupt(file: LiveFile, problem: str) -> CorruptStore:
 
 def _games_of(file: LiveFile) -> str:
     with contextlib.suppress(VectraError), Catalog(EventStorePaths(file.path.parents[3])) as catalog:
-        return f"; {games_text(catalog.games_in(file))}"
+        return f"; {games_text(sorted(catalog.games_in([file])))}"
     return ""  # the catalog cannot say it either
 
 
