@@ -91,6 +91,19 @@ UPDATE files SET removed_at = coalesce(
 ) WHERE removed IS NOT NULL;
 """
 
+LAYOUTS = (2, _LAYOUT)
+"""Those that can be read."""
+
+
+def give_layout(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, or give those of an older layout the present one."""
+    (layout,) = db.execute("PRAGMA user_version").fetchone()
+    statements = {0: _TABLES + _TABLES_SINCE_3, 2: _FROM_2_TO_3}.get(layout, "")
+    for statement in statements.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {_LAYOUT}")
+
+
 _FILE_COLUMNS = "file_id, path, doc_type, date, files.n_rows AS n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted"
 _IS_LIVE = "added <= ?1 AND (removed IS NULL OR removed > ?1)"
 
@@ -100,6 +113,7 @@ class Catalog:
 
     def __init__(self, paths: EventStorePaths, *, create: bool = False) -> None:
         self.paths = paths
+        self._opened: tuple[int, int] | None = None  # which file it is, of one that can be written
         self.durable_folders: set[Path] = set()  # partitions whose names are known to survive a power cut
         file = paths.catalog_file
         n_bytes = _size(file)
@@ -127,6 +141,7 @@ class Catalog:
             self._bring_up_to_date()
             return
         try:
+            self._opened = _place(file)
             mode = self._begin()
         except BaseException as error:
             self._db.close()
@@ -171,12 +186,7 @@ class Catalog:
         with self.transaction():
             # Another process may have been first while this one waited for the lock.
             if self._run("PRAGMA user_version").fetchone()[0] == 0:
-                self._change_layout(_TABLES + _TABLES_SINCE_3)
-
-    def _change_layout(self, statements: str) -> None:
-        for statement in statements.split(";\n"):
-            self._run(statement)
-        self._run(f"PRAGMA user_version = {_LAYOUT}")
+                give_layout(self._db)
 
     def _bring_up_to_date(self) -> None:
         """Give the tables of an older layout the present one; raise where they are of another one."""
@@ -185,7 +195,7 @@ class Catalog:
             try:
                 with self.transaction():
                     if self._layout() == 2:  # no other process has done it meanwhile
-                        self._change_layout(_FROM_2_TO_3)
+                        give_layout(self._db)
             except (sqlite3.OperationalError, VectraError) as error:
                 if "readonly" not in str(error):
                     raise
@@ -194,7 +204,7 @@ class Catalog:
                 self._db.backup(copy)
                 self._db.close()
                 self._db = copy
-                self._change_layout(_FROM_2_TO_3)
+                give_layout(self._db)
             layout = self._layout()
         if layout != _LAYOUT:
             raise VectraError(
@@ -243,13 +253,40 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
         try:
+            self._check_place()
             yield
+            self._check_place()
             self._run("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._run("ROLLBACK")
             raise
+
+    def _check_place(self) -> None:
+        """Raise where another file has come into the place of the one that is open; the next call has that one.
+
+        A repair that makes the catalog anew holds the lock of the old one until the new one is in its place, so nobody
+        can end a transaction on a file that no reader will look at.
+        """
+        file = self.paths.catalog_file
+        place = _place(file)
+        if place == self._opened:
+            return
+        if place is not None:
+            self._db.close()
+            self._db, self._opened = _connected(str(file)), place
+            self._run("PRAGMA synchronous = FULL")
+            self._bring_up_to_date()
+        raise VectraError(
+            f"the catalog {file} is not the file that was opened: a repair has made it anew, or it was moved; "
+            "nothing was changed, try again"
+        )
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For maintenance that has SQL of its own; to be used inside a transaction."""
+        return self._db
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -576,6 +613,15 @@ def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _place(file: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _size(file: Path) -> int | None:

@@ -291,7 +291,7 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
         is_pruned=pl.col("doc_type_kept").is_null(),
     )
     for row, session_id, seq, raw, raw_kept, is_same, is_pruned in judged.iter_rows():
-        if is_pruned or (is_same and (raw == raw_kept or _canonical_hash(raw) == _canonical_hash(raw_kept))):
+        if is_pruned or (is_same and (raw == raw_kept or canonical_hash(raw) == canonical_hash(raw_kept))):
             outcome.duplicates.append(row)
         else:
             outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
@@ -304,7 +304,7 @@ def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) ->
         if doc_type != "complete_game" or row in refused or not batch["game_id"][row].is_valid:
             continue
         game_id = batch["game_id"][row].as_py()
-        content = _canonical_hash(batch["raw_json"][row].as_py())
+        content = canonical_hash(batch["raw_json"][row].as_py())
         stored = catalog.complete_game(game_id)
         if stored is None:
             catalog.add_complete_game(game_id, content)
@@ -314,7 +314,7 @@ def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) ->
             outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
 
 
-def _canonical_hash(raw_json: str) -> str:
+def canonical_hash(raw_json: str) -> str:
     """The same for texts that differ only in spaces and the order of keys."""
     try:
         canonical = orjson.dumps(orjson.loads(raw_json), option=orjson.OPT_SORT_KEYS)
