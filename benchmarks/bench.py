@@ -45,6 +45,7 @@ def parts(folder: Path, n_games: int, recordings: Path | None = None) -> dict[st
         "import-cost": import_cost,
         "write": lambda: ingest.write_latency(folder),
         "handling": lambda: live.handling(folder),
+        "commit": lambda: ingest.commit_of_100(folder),
         "durable": lambda: ingest.durable_events(folder, n_games),
         "import": lambda: ingest.import_files(folder, recordings or corpus.recordings(folder, max(1, n_games // 20))),
         "features": lambda: one_game.features(games),

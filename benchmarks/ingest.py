@@ -1,10 +1,12 @@
 """What storing costs: a write, a durable event, an imported megabyte."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import orjson
@@ -12,8 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import corpus
-from benchmarks.results import MICROSECONDS, Result, compared, per_second
+from benchmarks.results import MICROSECONDS, MILLISECONDS, Result, compared, per_second
 from vectra_analytics import EventEnvelope, EventStorePaths, ParquetWriter, import_recordings
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.commit import commit
+from vectra_analytics.envelope import events_to_table
+from vectra_analytics.schema import EVENT_SCHEMA
+from vectra_analytics.whole_files import sync_folder
 
 
 def write_latency(folder: Path) -> list[Result]:
@@ -77,6 +84,29 @@ def durable_events(folder: Path, n_games: int) -> list[Result]:
             )
         )
     return results
+
+
+def commit_of_100(folder: Path) -> list[Result]:
+    """A durable commit of 100 events, against a bare Parquet file of them that is synced, and its folder too."""
+    events = [event for number in range(80) for event in corpus.events(number, "commits")]
+    batches = [events_to_table(events[first : first + 100]) for first in range(0, 20_000, 100)]
+    (folder / "bare").mkdir()
+    ours, bare = [], []
+    with Catalog(EventStorePaths(folder / "commits"), create=True) as catalog:
+        for number, batch in enumerate(batches):  # in turns, since a disk has moods
+            begin = time.perf_counter()
+            commit(catalog, batch)
+            ours.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            with (folder / "bare" / f"{number}.parquet").open("wb") as file:
+                pq.write_table(batch.select(EVENT_SCHEMA.names), file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(folder / "bare")
+            bare.append(time.perf_counter() - begin)
+    than = "a bare Parquet file of them, synced"
+    what = "a durable commit of 100 events: median"
+    return [compared(what, median(ours), median(bare), than, MILLISECONDS, ratio_at_most=2)]
 
 
 def import_files(folder: Path, recordings: Path) -> list[Result]:
