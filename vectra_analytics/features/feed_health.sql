@@ -101,6 +101,7 @@ missing AS (
     -- The holes of one game are fewer than 2^63 ticks; those of several need not be.
     SELECT session_id, minute, name, CAST(least(sum(n_missing), 9223372036854775807) AS BIGINT) AS n_missing
     FROM holes
+    WHERE n_missing > 0
     GROUP BY session_id, minute, name
 ),
 

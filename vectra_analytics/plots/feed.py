@@ -21,6 +21,7 @@ from vectra_analytics.plots.theme import (
 
 _MOST_NAMED = 4  # names of events with a line each; the rest is one line, and no two are of the same colour
 _OTHERS = "others"
+_SERIES = ["session_id", "event_name"]  # rows that are a minute apart from each other
 _GAP = 0.1  # between panels, for the legend of the lower one
 _LATE_MS = 500  # twice what a tick takes
 
@@ -41,14 +42,15 @@ def feed_health(frame: pl.DataFrame) -> go.Figure:
     required(frame, "session_id", "minute", *names, *measures)
     rows = frame.with_columns(pl.col("minute").dt.replace_time_zone(None))  # plotly takes times as they are: in UTC
     panels = [
-        _Panel("events<br>(per minute)", 3, _events(rows)),
-        _Panel("tick interval<br>(ms)", 2, _spread(rows, "tick_interval", BLUE)),
-        _Panel("losses<br>(count)", 1.2, _losses(rows)),
+        _Panel("events<br>(per minute)", 3, _events(rows), _FROM_ZERO),
+        _Panel("tick interval<br>(ms)", 2, _spread(rows, "tick_interval", BLUE), _FROM_ZERO),
+        _Panel("losses<br>(count)", 1.5, _losses(rows), _counting(rows)),
     ]
     if rows["latency_p50_ms"].count():
-        panels.append(_Panel("latency<br>(ms)", 2, _spread(rows, "latency", GREEN)))
+        panels.append(_Panel("latency<br>(ms)", 2, _spread(rows, "latency", GREEN), _FROM_ZERO))
     traces, layout = _stacked(panels)
-    return styled(go.Figure(traces, layout), _title(rows), height=100 + 80 * round(sum(p.weight for p in panels)))
+    layout["xaxis"] |= _reach(rows)
+    return styled(go.Figure(traces, layout), _title(rows), height=round(112 + 80 * sum(p.weight for p in panels)))
 
 
 class _Panel(NamedTuple):
@@ -57,6 +59,11 @@ class _Panel(NamedTuple):
     title: str
     weight: float
     traces: Sequence[Mapping[str, Any]]
+    axis: Mapping[str, Any]
+
+
+_FROM_ZERO = {"rangemode": "tozero"}
+_NOTHING = {"type": "scatter", "x": [None], "y": [None], "showlegend": False}  # an axis without traces is not drawn
 
 
 def _stacked(panels: Sequence[_Panel]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -68,11 +75,21 @@ def _stacked(panels: Sequence[_Panel]) -> tuple[list[dict[str, Any]], dict[str, 
     for number, panel in enumerate(panels, 1):
         place = "" if number == 1 else str(number)
         bottom = max(0.0, top - unit * panel.weight)
-        layout[f"yaxis{place}"] = {"title": {"text": panel.title}, "domain": [bottom, top], "rangemode": "tozero"}
+        layout[f"yaxis{place}"] = {"title": {"text": panel.title}, "domain": [bottom, top], **panel.axis}
         layout[f"legend{place}"] = {"orientation": "h", "x": 0, "y": top, "yanchor": "bottom"}
-        traces += [{**trace, "yaxis": f"y{place}", "legend": f"legend{place}"} for trace in panel.traces]
+        shown = panel.traces or [_NOTHING]
+        traces += [{**trace, "yaxis": f"y{place}", "legend": f"legend{place}"} for trace in shown]
         top = bottom - _GAP
     return traces, layout
+
+
+def _reach(rows: pl.DataFrame) -> dict[str, Any]:
+    """The range of the horizontal axis: a minute more at either end, or a fiftieth of all."""
+    if rows.is_empty():
+        return {}
+    span = rows.select(first=pl.col("minute").min(), last=pl.col("minute").max())
+    room = pl.max_horizontal(pl.duration(minutes=1), (pl.col("last") - pl.col("first")) / 50)
+    return {"range": list(span.select(pl.col("first") - room, pl.col("last") + room).row(0))}
 
 
 def _title(rows: pl.DataFrame) -> str:
@@ -127,9 +144,8 @@ def _with_zeros(counts: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
 def _spread(rows: pl.DataFrame, what: str, color: str) -> list[dict[str, Any]]:
     """Median and 95th percentile: a run for each time without a gap of a name in a session."""
     minute, median, high = pl.col("minute"), f"{what}_p50_ms", f"{what}_p95_ms"
-    key = ["session_id", "event_name"]
-    is_next = (minute.dt.offset_by("-1m") == minute.shift().over(key)).fill_null(False)
-    some = rows.filter(pl.col(median).is_not_null()).sort(*key, "minute").with_columns(run=(~is_next).cum_sum())
+    is_next = (minute.dt.offset_by("-1m") == minute.shift().over(_SERIES)).fill_null(False)
+    some = rows.filter(pl.col(median).is_not_null()).sort(*_SERIES, "minute").with_columns(run=(~is_next).cum_sum())
     title = what.replace("_", " ")
     styles = {
         median: (f"{title}, median", {"color": color, "width": 1.5}),
@@ -138,19 +154,33 @@ def _spread(rows: pl.DataFrame, what: str, color: str) -> list[dict[str, Any]]:
     return _lines(some, styles, n_lines=len(styles))
 
 
+_IS_LOSS = {
+    "n_missing_ticks": pl.col("n_missing_ticks") > 0,
+    "n_events": pl.col("event_name") == "disconnected",
+}
+
+
 def _losses(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Marks where ticks are missing, and where the recorder lost its connection."""
-    kinds = (
-        ("missing ticks", "n_missing_ticks", pl.col("n_missing_ticks") > 0, "triangle-down", PURPLE),
-        ("disconnections", "n_events", pl.col("event_name") == "disconnected", "x", VERMILLION),
-    )
+    styles = {
+        "n_missing_ticks": ("missing ticks", {"symbol": "triangle-down", "color": PURPLE}),
+        "n_events": ("disconnections", {"symbol": "x", "color": VERMILLION}),
+    }
     found = []
-    for name, column, is_one, symbol, color in kinds:
-        some = drawable(rows.filter(is_one).sort("minute", "session_id"), "minute", [column], n_lines=len(kinds))
-        marker = {"symbol": symbol, "size": 9, "color": color}
-        trace = {"type": "scatter", "x": some["minute"], "y": some[column], "mode": "markers", "marker": marker}
-        found += [{**trace, "name": name, "showlegend": True}] * (some.height > 0)
+    for column, (name, marker) in styles.items():
+        some = rows.filter(_IS_LOSS[column]).sort("minute", *_SERIES)
+        if some.height:
+            drawn = drawable(some, "minute", [column], n_lines=len(styles))
+            trace = {"type": "scatter", "x": drawn["minute"], "y": drawn[column], "name": name, "showlegend": True}
+            found.append({**trace, "mode": "markers", "marker": {"size": 9, **marker}, "cliponaxis": False})
     return found
+
+
+def _counting(rows: pl.DataFrame) -> dict[str, Any]:
+    """An axis on which a single lost tick shows beside a thousand: logarithmic, from below 1 to above 10 at least."""
+    highest = rows.select(pl.col(column).filter(is_one).max() for column, is_one in _IS_LOSS.items())
+    top = highest.select(pl.max_horizontal(10, pl.all()).log10() + 0.1).item()
+    return {"type": "log", "tickformat": "~s", "range": [-0.2, top], "dtick": 1}
 
 
 def _lines(
@@ -220,8 +250,8 @@ def tick_intervals(frame: pl.DataFrame, n_bins: int = 60) -> go.Figure:
             fill="tozeroy",
             fillcolor="rgba(0, 114, 178, 0.35)",
         )
-        title = f"{len(values):,} tick intervals, {np.mean(values > _LATE_MS):.1%} of them above {_LATE_MS} ms"
-    figure.add_vline(_LATE_MS, line={"color": VERMILLION, "width": 1, "dash": "dash"})
+        figure.add_vline(_LATE_MS, line={"color": VERMILLION, "width": 1, "dash": "dash"})
+        title = f"{len(values):,} tick intervals, {np.mean(values > _LATE_MS):.2%} of them above {_LATE_MS} ms"
     figure.update_xaxes(title_text="interval (ms)", type="log", tickformat="~g")
     figure.update_yaxes(title_text="ticks<br>(count)", rangemode="tozero")
     return styled(figure, title)
