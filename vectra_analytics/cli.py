@@ -732,8 +732,9 @@ def _replay(
     required()
     script = Script(sources)
     if script.passed_over:
-        file, line, reason = script.passed_over[0]
-        click.echo(f"vectra: passed over {len(script.passed_over):,} lines, first {file}:{line}: {reason}", err=True)
+        (file, line, reason), n_lines = script.passed_over[0], len(script.passed_over)
+        counted = f"{n_lines:,} {'line' if n_lines == 1 else 'lines'} of no event"
+        click.echo(f"vectra: passed over {counted}, such as {file}:{line}: {reason}", err=True)
 
     def ready(url: str) -> None:
         about = {"url": url, "n_events": script.n_events, "n_files": script.n_files, "speed": speed, "repeat": repeat}

@@ -55,7 +55,7 @@ async def serve(
     from aiohttp import web  # only here: an extra that other commands do without
 
     server = _Server(sent)
-    runner = web.AppRunner(server.app, access_log=None, handle_signals=False, shutdown_timeout=_GOODBYE_S)
+    runner = web.AppRunner(server.app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
         try:
@@ -154,11 +154,15 @@ class _Server:
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def say_goodbye(self) -> None:
-        """Disconnect all clients; they close the connection when they have read that far."""
+        """Disconnect all clients, and wait until they have read that far."""
         for sid in list(self._clients):
             await self._sio.disconnect(sid)
+        sockets = list(self._sio.eio.sockets.values())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_S):
-                while any(not socket.closed for socket in self._sio.eio.sockets.values()):
+                # A websocket is closed by the client then; one that polls has no connection to close.
+                while any(not one.closed and (one.upgraded or one.queue.qsize()) for one in sockets):
                     await asyncio.sleep(_LOOK_AGAIN_S)
+        for one in sockets:
+            await one.close(wait=False)
         await self._sio.shutdown()
