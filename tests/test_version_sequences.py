@@ -121,7 +121,7 @@ class Sequence:
             raise Interrupted
 
         with self.monkeypatch.context() as fault:
-            fault.setattr(*place, interrupt)
+            fault.setattr(place[0], place[1], interrupt)
             try:
                 self.chance.choice([self.vacuum, self.compact])()
             except Interrupted:
@@ -161,7 +161,7 @@ class Sequence:
     def read(self, version: int | str | None) -> list[Row]:
         """What a version says that it holds."""
         query = EventStoreQuery(self.paths, version=version)
-        return query.query("SELECT session_id, seq, raw_json FROM events ORDER BY ALL").rows()  # type: ignore[return-value]
+        return query.query("SELECT session_id, seq, raw_json FROM events ORDER BY ALL").rows()
 
 
 @pytest.mark.parametrize("seed", range(N_SEQUENCES))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.reproduction import ReproduceReport, reproduce
     from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
     from vectra_analytics.vacuuming import VacuumReport, vacuum
 
@@ -47,6 +48,7 @@ __all__ = [
     "NotReadOnly",
     "ParquetWriter",
     "PruneReport",
+    "ReproduceReport",
     "Snapshot",
     "UnknownView",
     "VacuumReport",
@@ -58,6 +60,7 @@ __all__ = [
     "delete_snapshot",
     "import_recordings",
     "prune",
+    "reproduce",
     "snapshot",
     "snapshots",
     "vacuum",
@@ -69,6 +72,7 @@ _LATER = {
     "ImportReport": "importers",
     "LawReport": "law",
     "PruneReport": "pruning",
+    "ReproduceReport": "reproduction",
     "Snapshot": "snapshotting",
     "VacuumReport": "vacuuming",
     "check_view": "law",
@@ -76,6 +80,7 @@ _LATER = {
     "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
     "prune": "pruning",
+    "reproduce": "reproduction",
     "snapshot": "snapshotting",
     "snapshots": "snapshotting",
     "vacuum": "vacuuming",

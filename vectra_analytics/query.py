@@ -368,21 +368,14 @@ class EventStoreQuery:
         for folder in (self._paths.events_parquet_dir, self._paths.manifests_dir):
             if target.resolve().is_relative_to(folder.resolve()):
                 raise VectraError(f"cannot export to {target}: {folder} is the store's own; choose another folder")
-        wanted = self._wanted(view, columns)
+        self._wanted(view, columns)
         check_export(target, split)
         named = _ids(games)
         chosen = None if named is None else sorted(named)
         version = self.version
-        asked = {"games": chosen, "columns": None if columns is None else list(columns)}
-        found = ViewRows(
-            views=self._views,
-            view=self._views.named(view),
-            version=version,
-            columns=wanted,
-            schema=no_rows(self._views, view).select(wanted).to_arrow().schema,
-            filters=asked if split is None else {**asked, "split": split},
-            lying=self._game_rows(version, chosen),
-        )
+        made_at = (version, self._ask_catalog(lambda catalog: catalog.commit_of(version), None))
+        lying = self._game_rows(version, chosen)
+        found = ViewRows.of(self._views, view, made_at, lying, chosen, columns, split)
         return export(target, found, split=split, overwrite=overwrite)
 
     # About the store
