@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,7 +161,7 @@ def _views(said: Mapping[str, Any]) -> Views:
     shipped, texts = catalogue(), said.get("view_texts", {})
     found: dict[str, FeatureView] = dict(shipped)
     for name, version in said["views"].items():
-        if name in shipped and shipped.version(name) == version:
+        if name in shipped and shipped.version(name) == version and texts.get(name) in (None, shipped[name].text):
             continue
         if name not in texts:
             now = f"is {shipped.version(name)} now" if name in shipped else "does not come with this package"
@@ -170,7 +170,8 @@ def _views(said: Mapping[str, Any]) -> Views:
                 "not have its text"
             )
         found[name] = FeatureView.parse(texts[name], name)
-    views = Views(found)
+    views = Views(found)  # checks them like a user's own, wherever the text comes from
+    views = Views({name: replace(view, is_shipped=name in shipped) for name, view in views.items()})
     for name, version in said["views"].items():
         if views.version(name) != version:
             raise VectraError(
@@ -212,8 +213,10 @@ def _compare(said: Mapping[str, Any], again: Mapping[str, Any], report: Reproduc
         )
     else:
         report.outcome = "same rows"
-        if not report.libraries:
+        if any(file.get("store_version", report.store_version) != report.store_version for file in before.values()):
             report.reasons.append("files of it were computed at other store versions, which they name in their footers")
+        elif not report.libraries:
+            report.reasons.append("its files say other things of themselves, such as the commit of their version")
 
 
 def _files(meta: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
