@@ -18,7 +18,6 @@ from tests.builders import START, episode, store_with, tick_event, write
 from tests.test_cli import complaint, said, vectra
 from tests.test_own_views import DOUBLED, view_text
 from vectra_analytics import EventStoreQuery, ReproduceReport, VectraError, compact, prune, reproduce, snapshot, vacuum
-from vectra_analytics.exports import formats
 from vectra_analytics.exports.checksums import ColumnChecksums
 from vectra_analytics.features import Views, catalogue
 
@@ -176,7 +175,7 @@ def test_other_values_are_named(query: EventStoreQuery, tmp_path: Path, monkeypa
         def other(sums: ColumnChecksums, rows: pa.RecordBatch) -> None:
             real(sums, pl.DataFrame(rows).with_columns(nudged).to_arrow().cast(rows.schema).to_batches()[0])
 
-        fault.setattr(formats.ColumnChecksums, "add", other)
+        fault.setattr(ColumnChecksums, "add", other)
         _changed(done.meta_path, lambda meta: meta.update(sha256="0" * 64))
         done.path.unlink()
         report = reproduce(done.meta_path, query.paths)

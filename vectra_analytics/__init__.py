@@ -23,7 +23,7 @@ from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.writer import ParquetWriter
 
 if TYPE_CHECKING:
-    from vectra_analytics.compaction import CompactionReport, compact
+    from vectra_analytics.compaction import AutoCompaction, CompactionReport, compact
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
+    "AutoCompaction",
     "CommitFailed",
     "CompactionReport",
     "CorruptStore",
@@ -68,6 +69,7 @@ __all__ = [
 
 
 _LATER = {
+    "AutoCompaction": "compaction",
     "CompactionReport": "compaction",
     "ImportReport": "importers",
     "LawReport": "law",
