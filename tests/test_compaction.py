@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from polars.testing import assert_frame_equal
 
 from tests.builders import START, episode, rows, tick_event, write
 from vectra_analytics import (
+    AutoCompaction,
     CorruptStore,
     EventEnvelope,
     EventSource,
@@ -507,3 +509,68 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(
         _assert_same(_all(EventStoreQuery(paths)), before)
     with pytest.raises(VectraError, match="a time without a zone"):
         compact(paths, now=LATER.replace(tzinfo=None))
+
+
+def test_only_days_with_many_new_files_are_compacted_if_so_asked(paths: EventStorePaths) -> None:
+    """The files of a day are counted together, whatever their kind; those of compactions do not count."""
+    per_day = Counter(path.parent.name for path in _live(paths))
+    assert per_day == {"date=2025-12-17": 8, "date=2025-12-18": 1}
+
+    assert compact(paths, now=LATER, more_than=8).n_partitions == 0
+    assert compact(paths, now=LATER, more_than=7).n_partitions == 5
+    assert compact(paths, now=LATER, more_than=1).n_partitions == 0
+    assert compact(paths, now=LATER).n_partitions == 1
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_process_that_records_compacts_closed_days(paths: EventStorePaths) -> None:
+    """On a thread of its own, while a writer goes on; a day with few files is left alone."""
+    before = _all(EventStoreQuery(paths))
+    with AutoCompaction(paths, more_than=7, every=timedelta(milliseconds=20)):
+        _until(lambda: len([path for path in _live(paths) if "date=2025-12-17" in str(path)]) == 5)
+        _assert_same(_all(EventStoreQuery(paths)), before)
+        write(paths.data_dir, episode(5, 6, game_id="g9"))
+    n_files = len(_live(paths))
+
+    assert n_files == 5 + 1 + 1
+    assert not any(thread.name == "vectra-compaction" for thread in threading.enumerate())
+    assert EventStoreQuery(paths).get_game_episode("g9").height == 2
+
+
+def test_an_error_of_a_background_compaction_is_reported_and_tried_again(
+    paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends neither the thread nor the process, not even if telling of it fails; the next attempt does it."""
+    told: list[Exception] = []
+
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def tell(error: Exception) -> None:
+        told.append(error)
+        if len(told) == 2:
+            monkeypatch.undo()
+        raise RuntimeError("the screen is gone")
+
+    monkeypatch.setattr(compaction, "write_atomically", no_space)
+    with AutoCompaction(paths, more_than=0, every=timedelta(milliseconds=20), on_error=tell):
+        _until(lambda: len(_live(paths)) == 6)
+    assert len(told) >= 2
+    assert all("No space left on device" in str(error) for error in told)
+
+    with AutoCompaction(paths.data_dir / "none", every=timedelta(hours=1)):
+        _until(lambda: "there is no store" in caplog.text)
+
+
+def test_nothing_is_written_where_there_is_nothing_to_compact(paths: EventStorePaths) -> None:
+    """Looking costs a query of the catalog, and no copy of it."""
+    with AutoCompaction(paths, every=timedelta(milliseconds=5)):
+        time.sleep(0.1)
+
+    assert not (paths.manifests_dir / "catalog.backup.sqlite").exists()

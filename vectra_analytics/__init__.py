@@ -24,16 +24,18 @@ from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.writer import ParquetWriter
 
 if TYPE_CHECKING:
-    from vectra_analytics.compaction import CompactionReport, compact
+    from vectra_analytics.compaction import AutoCompaction, CompactionReport, compact
     from vectra_analytics.event_bus import EventBus, Events
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.reproduction import ReproduceReport, reproduce
     from vectra_analytics.service import EventStoreService
     from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
     from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
+    "AutoCompaction",
     "CommitFailed",
     "CompactionReport",
     "CorruptStore",
@@ -54,6 +56,7 @@ __all__ = [
     "ParquetWriter",
     "PartialStore",
     "PruneReport",
+    "ReproduceReport",
     "Snapshot",
     "UnknownView",
     "VacuumReport",
@@ -65,6 +68,7 @@ __all__ = [
     "delete_snapshot",
     "import_recordings",
     "prune",
+    "reproduce",
     "snapshot",
     "snapshots",
     "vacuum",
@@ -72,6 +76,7 @@ __all__ = [
 
 
 _LATER = {
+    "AutoCompaction": "compaction",
     "CompactionReport": "compaction",
     "EventBus": "event_bus",
     "EventStoreService": "service",
@@ -79,6 +84,7 @@ _LATER = {
     "ImportReport": "importers",
     "LawReport": "law",
     "PruneReport": "pruning",
+    "ReproduceReport": "reproduction",
     "Snapshot": "snapshotting",
     "VacuumReport": "vacuuming",
     "check_view": "law",
@@ -86,6 +92,7 @@ _LATER = {
     "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
     "prune": "pruning",
+    "reproduce": "reproduction",
     "snapshot": "snapshotting",
     "snapshots": "snapshotting",
     "vacuum": "vacuuming",

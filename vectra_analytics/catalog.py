@@ -464,6 +464,11 @@ class Catalog:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.paths.events_parquet_dir).as_posix()
 
+    def commit_of(self, version: int) -> str | None:
+        """The id of the commit that made a version; None of 0 and of one that was vacuumed."""
+        row = self._run("SELECT commit_id FROM versions WHERE version = ?", (version,)).fetchone()
+        return row[0] if row else None
+
     def has_commit(self, commit_id: str) -> bool:
         """Whether a version came of this commit, or was taken by this compaction."""
         return self._run("SELECT 1 FROM versions WHERE commit_id = ?", (commit_id,)).fetchone() is not None

@@ -26,6 +26,7 @@ from vectra_analytics.law import check_view
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.pruning import prune
 from vectra_analytics.query import EventStoreQuery
+from vectra_analytics.reproduction import reproduce
 from vectra_analytics.snapshotting import delete_snapshot, snapshot, snapshots
 from vectra_analytics.vacuuming import GRACE, vacuum
 
@@ -520,6 +521,34 @@ def _prune(paths: EventStorePaths, before: str, yes: bool, as_json: bool) -> Non
         click.echo(f"version {report.version:,} is without them; `vectra vacuum` frees the space in 24 hours")
     else:
         click.echo("nothing is changed; --yes does it")
+
+
+@_vectra.command("reproduce")
+@click.argument("meta", type=click.Path(path_type=Path), metavar="EXPORT.meta.json")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the new export here. Default: it is deleted.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _reproduce(paths: EventStorePaths, meta: Path, out: Path | None, as_json: bool) -> int:
+    """Make an export again, from the store version and by the view that its meta file names, and compare.
+
+    Exit 0 where it is the same, by its bytes or by the values in it; 1 where it differs; 2 where something is missing.
+    """
+    report = reproduce(meta, paths, out)
+    why = "; ".join(report.reasons)
+    if as_json:
+        _print_json(report.to_dict())
+    elif report.outcome == "impossible":
+        raise VectraError(f"cannot reproduce {meta}: {why}")
+    elif report.outcome == "same file":
+        click.echo(f"reproduced: {report.n_rows:,} rows, the same SHA-256 {report.sha256}")
+    elif report.outcome == "same rows":
+        click.echo(f"reproduced: {report.n_rows:,} rows, the same values in the same order; the bytes differ: {why}")
+    else:
+        click.echo(f"it differs: {why}")
+    if report.path is not None and not as_json:
+        click.echo(f"the new export is {report.path}")
+    return report.exit_code
 
 
 @_vectra.command("demo")

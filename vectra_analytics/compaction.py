@@ -1,9 +1,12 @@
 """compact: the many files of a closed day become one sorted file a partition, and no row changes."""
 
 import contextlib
+import logging
 import os
 import sqlite3
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -54,6 +57,7 @@ def compact(
     *,
     now: datetime | None = None,
     progress: Callable[[int, int], object] | None = None,
+    more_than: int = 0,
 ) -> CompactionReport:
     """Make one file, sorted by (game_id, tick, ts, seq), of all files that a closed day has of a doc_type.
 
@@ -69,6 +73,8 @@ def compact(
         The time; by default the clock's.
     progress
         Called with (bytes rewritten, bytes in all) after each partition.
+    more_than
+        Only days with more new files than this, of all doc_types together.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def compact(
     with Catalog(paths) as catalog:
         place: Path = paths.data_dir
         try:
-            todo = _partitions(catalog, time_now)
+            todo = _partitions(catalog, time_now, more_than)
             total = sum(file.n_bytes for files in todo for file in files)
             done = 0
             for files in todo:
@@ -105,16 +111,89 @@ def compact(
     return report
 
 
-def _partitions(catalog: Catalog, now: datetime) -> list[list[LiveFile]]:
-    """The live files of each closed partition that is not one sorted file already."""
+class AutoCompaction:
+    """Compact days once they are closed, as long as a process records: on a thread of its own, beside the writer's.
+
+    Parameters
+    ----------
+    store
+        The store, or its folder.
+    more_than
+        A closed day with more new files than this is compacted.
+    every
+        How often it is looked.
+    on_error
+        Called with what a compaction raised; by default it is logged. It is tried again the next time.
+
+    Examples
+    --------
+    >>> with AutoCompaction(sample_store, on_error=print):
+    ...     pass  # record
+    """
+
+    def __init__(
+        self,
+        store: EventStorePaths | str | os.PathLike[str],
+        *,
+        more_than: int = 200,
+        every: timedelta = timedelta(minutes=10),
+        on_error: Callable[[Exception], object] | None = None,
+    ) -> None:
+        self._paths = EventStorePaths.of(store)
+        self._more_than = more_than
+        self._every = every.total_seconds()
+        self._on_error = on_error or _log_error
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vectra-compaction", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look; once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; returns when a compaction that is under way has ended."""
+        self._stopping.set()
+        self._thread.join()
+
+    def __enter__(self) -> "AutoCompaction":
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._look()
+            except Exception as error:  # recording goes on whatever becomes of this
+                with contextlib.suppress(Exception):
+                    self._on_error(error)
+            self._stopping.wait(self._every)
+
+    def _look(self) -> None:
+        with Catalog(self._paths) as catalog:
+            if not _partitions(catalog, time_of(None), self._more_than):
+                return
+        compact(self._paths, more_than=self._more_than)
+
+
+def _log_error(error: Exception) -> None:
+    logging.getLogger(__name__).warning("a day was not compacted, and will be tried again: %s", error)
+
+
+def _partitions(catalog: Catalog, now: datetime, more_than: int = 0) -> list[list[LiveFile]]:
+    """The live files of each partition that is not one sorted file already, of closed days with so many new files."""
     last_closed = now - _CLOSED_AFTER - timedelta(days=1)
     files = sorted(catalog.live_files(catalog.version()), key=lambda file: (file.date, file.doc_type, file.file_id))
+    n_new = Counter(file.date for file in files if not file.is_compacted)
     found = [list(some) for _, some in groupby(files, lambda file: file.partition)]
     return [
         some
         for some in found
         if datetime.combine(date.fromisoformat(some[0].date), time(), UTC) <= last_closed
         and not (len(some) == 1 and some[0].is_compacted)
+        and n_new[some[0].date] > more_than
     ]
 
 

@@ -14,7 +14,7 @@ import polars.selectors as cs
 import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, NoCatalog
-from vectra_analytics.engine import Relations, check_read_only, quote_identifier
+from vectra_analytics.engine import Relations, check_read_only
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views
 from vectra_analytics.features.header import statement_text
@@ -27,7 +27,16 @@ from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reduction import m4_sql
 from vectra_analytics.sound_files import SoundFiles
 from vectra_analytics.tail import Tail
-from vectra_analytics.view_reader import blocks_of, in_utc, is_of_events, no_rows, of_kind, shape_of, wanted_columns
+from vectra_analytics.view_reader import (
+    blocks_of,
+    frame_of,
+    is_of_events,
+    no_rows,
+    of_kind,
+    selected,
+    shape_of,
+    wanted_columns,
+)
 
 if TYPE_CHECKING:
     from vectra_analytics.exports import Export
@@ -113,7 +122,7 @@ class EventStoreQuery:
             Where it names a relation that does not exist.
         """
         with self._answer(sql, params) as answer:
-            return _frame(answer)
+            return frame_of(answer)
 
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The same as an Arrow table."""
@@ -164,7 +173,7 @@ class EventStoreQuery:
                 if not _NUMBER(str(types[name])):
                     raise VectraError(f"{name} is {types[name]}; what is drawn must be numbers{_OR_TIMES[name == x]}")
             text = statement_text(sql)
-            return _frame(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
+            return frame_of(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
 
     def scan(self, view: str) -> pl.LazyFrame:
         """A view as a lazy frame: what Polars then selects and filters is all that DuckDB reads.
@@ -425,15 +434,15 @@ class EventStoreQuery:
             _check_is_of_games(self._views, view)
         chosen = None if named is None else sorted(named)
         version = self.version
-        asked = {"games": chosen, "columns": None if columns is None else list(columns)}
-        found = ViewRows(
-            views=self._views,
-            view=self._views.named(view),
-            version=version,
-            columns=wanted,
-            schema=no_rows(self._views, view).select(wanted).to_arrow().schema,
-            filters=asked if split is None else {**asked, "split": split},
-            lying=self._game_rows(version, chosen),
+        made_at = (version, self._ask_catalog(lambda catalog: catalog.commit_of(version), None))
+        found = ViewRows.of(
+            self._views,
+            view,
+            made_at,
+            self._game_rows(version, chosen),
+            chosen,
+            columns,
+            split,
             whole=lambda: self._whole(version, view, wanted),
             left_out=None if self._sound.is_strict else self._left_out(self._sound.bad(self._live_files(version))),
         )
@@ -558,12 +567,10 @@ class EventStoreQuery:
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         with relations.explained():
-            return _frame(self._select(relations, view, columns))
+            return frame_of(self._select(relations, view, columns))
 
     def _select(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
-        wanted = ", ".join(map(quote_identifier, self._wanted(view, columns)))
-        _, order = shape_of(self._views, view)
-        return relations.relation(f"{relations.select(view, wanted)} ORDER BY {', '.join(order)}")
+        return selected(relations, self._views, view, self._wanted(view, columns))
 
     def _in_order(
         self,
@@ -612,17 +619,6 @@ def _ids(games: Iterable[str] | None) -> list[str] | None:
 def _check_limit(limit: int | None) -> None:
     if limit is not None and limit < 0:
         raise VectraError(f"limit is {limit}; it must be 0 or more, or None for no limit")
-
-
-def _frame(answer: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    if len(answer.columns) > 1:  # a single column needs no threads
-        check_polars()
-    spans = [name for name, kind in zip(answer.columns, answer.types, strict=True) if str(kind) == "INTERVAL"]
-    if not spans:
-        return in_utc(answer.pl())
-    # Polars knows no span of months: what DuckDB gives for the difference of two times is one of microseconds.
-    as_numbers = ", ".join(f"epoch_us({quote_identifier(name)}) AS {quote_identifier(name)}" for name in spans)
-    return in_utc(answer.project(f"* REPLACE ({as_numbers})").pl()).with_columns(pl.col(spans).cast(pl.Duration("us")))
 
 
 def _arrow_in_utc(table: pa.Table) -> pa.Table:

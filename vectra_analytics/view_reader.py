@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 
+import duckdb
 import polars as pl
 import polars.selectors as cs
 
+from vectra_analytics.engine import Relations, quote_identifier
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views
+from vectra_analytics.forks import check_polars
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.live_files import GameRows
 from vectra_analytics.schema import EVENT_COLUMNS
@@ -51,6 +54,25 @@ def wanted_columns(views: Views, source: str, columns: Sequence[str] | None) -> 
     if not wanted:
         raise VectraError("no columns are wanted; name them, or leave columns out for all")
     return wanted
+
+
+def selected(relations: Relations, views: Views, source: str, columns: Sequence[str]) -> duckdb.DuckDBPyRelation:
+    """All rows of a relation, in its order."""
+    wanted = ", ".join(map(quote_identifier, columns))
+    _, order = shape_of(views, source)
+    return relations.relation(f"{relations.select(source, wanted)} ORDER BY {', '.join(order)}")
+
+
+def frame_of(answer: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """What DuckDB answers, as a frame."""
+    if len(answer.columns) > 1:  # a single column needs no threads
+        check_polars()
+    spans = [name for name, kind in zip(answer.columns, answer.types, strict=True) if str(kind) == "INTERVAL"]
+    if not spans:
+        return in_utc(answer.pl())
+    # Polars knows no span of months: what DuckDB gives for the difference of two times is one of microseconds.
+    as_numbers = ", ".join(f"epoch_us({quote_identifier(name)}) AS {quote_identifier(name)}" for name in spans)
+    return in_utc(answer.project(f"* REPLACE ({as_numbers})").pl()).with_columns(pl.col(spans).cast(pl.Duration("us")))
 
 
 def of_kind(lying: Sequence[GameRows], source: str) -> list[GameRows]:

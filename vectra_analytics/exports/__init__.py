@@ -32,10 +32,22 @@ def check_export(path: Path, split: str | None) -> None:
     targets.check_name(path)
 
 
-def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: bool = False) -> Export:
+def export(
+    path: Path,
+    rows: ViewRows,
+    *,
+    split: str | None = None,
+    overwrite: bool = False,
+    like: Mapping[str, Any] | None = None,
+) -> Export:
     """Write the rows to ``path`` and their provenance beside it, last.
 
     A reader sees the old export, none, or the new one.
+
+    Parameters
+    ----------
+    like
+        The meta of another export, whose cuts a split by date is to have.
     """
     is_folder = split is not None or not suffix_of(path)
     try:
@@ -43,7 +55,7 @@ def export(path: Path, rows: ViewRows, *, split: str | None = None, overwrite: b
             before = targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
             if before is not None:
                 _check_split_stays(path, split, before)
-            done, meta = _folder(path, new, rows, split, before) if is_folder else _file(path, new, rows)
+            done, meta = _folder(path, new, rows, split, before or like) if is_folder else _file(path, new, rows)
             # Making it may have taken long; what somebody put there meanwhile stays, too.
             targets.check_target(path, is_folder=is_folder, overwrite=overwrite)
             targets.publish(path, new, meta)

@@ -41,6 +41,7 @@ class FileEntry:
     sha256: str
     fingerprint: str
     store_version: int  # at which it was computed
+    column_checksums: Mapping[str, str] | None = None  # None where an older version of this package computed it
     formula_guard: Mapping[str, Any] | None = None  # of CSV
 
 
@@ -152,6 +153,7 @@ def _compute(new: Path, rows: ViewRows, piece: Piece, meta: dict[str, Any]) -> F
         written.sha256,
         piece.fingerprint,
         rows.version,
+        written.meta["column_checksums"],
         written.meta.get("formula_guard"),
     )
 

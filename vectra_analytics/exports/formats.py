@@ -17,6 +17,7 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vectra_analytics.exports.checksums import ColumnChecksums
 from vectra_analytics.parquet import ROW_GROUP_ROWS
 from vectra_analytics.whole_files import HashingFile
 
@@ -64,10 +65,12 @@ def write_rows(
         with _Behind(hashing) as behind:
             sink: _Sink = _ParquetSink(behind, schema) if suffix == ".parquet" else _CsvSink(behind, schema, suffix)
             n_rows = 0
+            checksums = ColumnChecksums(schema)
             for batch in _ahead(rebatched(batches)):
                 sink.add(batch)
+                checksums.add(batch)
                 n_rows += batch.num_rows
-            said = sink.finish({**meta, "n_rows": n_rows})
+            said = sink.finish({**meta, "n_rows": n_rows, "column_checksums": checksums.to_dict()})
         file.flush()
         os.fsync(file.fileno())
     return Written(n_rows, hashing.digest.hexdigest(), said)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vectra_analytics.features import FeatureView, Views
 from vectra_analytics.live_files import GameRows
-from vectra_analytics.view_reader import blocks_of
+from vectra_analytics.view_reader import blocks_of, no_rows, wanted_columns
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,43 @@ class ViewRows:
     views: Views
     view: FeatureView  # one of them
     version: int  # of the store
+    commit_id: str | None  # of that version
     columns: Sequence[str]
     schema: pa.Schema  # of these columns
     filters: Mapping[str, Any]  # as they were asked for
     lying: Sequence[GameRows]  # where the events of all wanted games lie
     whole: Callable[[], pl.DataFrame]  # gives all rows at once, in the view's order
     left_out: Sequence[Mapping[str, Any]] | None = None  # bad files that a query did not read; None: it is strict
+
+    @classmethod
+    def of(
+        cls,
+        views: Views,
+        view: str,
+        version: tuple[int, str | None],
+        lying: Sequence[GameRows],
+        games: Sequence[str] | None,
+        columns: Sequence[str] | None,
+        split: str | None,
+        *,
+        whole: Callable[[], pl.DataFrame],
+        left_out: Sequence[Mapping[str, Any]] | None = None,
+    ) -> "ViewRows":
+        """The rows of a view at a version (its number and commit), as they are asked for; None is all or no split."""
+        wanted = wanted_columns(views, view, columns)
+        asked = {"games": games, "columns": None if columns is None else list(columns)}
+        return cls(
+            views=views,
+            view=views.named(view),
+            version=version[0],
+            commit_id=version[1],
+            columns=wanted,
+            schema=no_rows(views, view).select(wanted).to_arrow().schema,
+            filters=asked if split is None else {**asked, "split": split},
+            lying=lying,
+            whole=whole,
+            left_out=left_out,
+        )
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -38,10 +69,12 @@ class ViewRows:
         own = {view.name: view.sql for view in chain if not view.is_shipped}
         return {
             "store_version": self.version,
+            "commit_id": self.commit_id,
             "view": self.view.name,
             "view_version": self.views.version(self.view.name),
             "views": {view.name: self.views.version(view.name) for view in chain},
             **({"own_views": own} if own else {}),
+            "view_texts": {view.name: view.text for view in chain},
             "filters": dict(self.filters),
             "columns": {
                 name: {"unit": about[name].unit, "meaning": about[name].doc} for name in self.columns if name in about

@@ -117,7 +117,7 @@ def sha256_of(path: Path) -> str | None:
         return None
 
 
-def _vouches(meta_file: Path, path: Path) -> bool:
+def vouches(meta_file: Path, path: Path) -> bool:
     """Whether a meta file is that of the export, to the last bit."""
     meta = read_meta(meta_file)
     if meta is None:
@@ -200,7 +200,7 @@ def _settle(path: Path, work: Path) -> None:
             os.rename(work / _OLD, path)
         if os.path.lexists(work / _OLD_META) and not os.path.lexists(meta):
             os.rename(work / _OLD_META, meta)
-    elif not os.path.lexists(meta) and _vouches(work / _NEW_META, path):  # only its meta is missing
+    elif not os.path.lexists(meta) and vouches(work / _NEW_META, path):  # only its meta is missing
         os.rename(work / _NEW_META, meta)
     for name in os.listdir(work):
         if (work / name).is_dir():

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
 import duckdb
@@ -45,6 +45,7 @@ class FeatureView:
     columns: Mapping[str, Column]
     sql: str  # one SELECT, without the header
     is_shipped: bool = False  # with this package; others are users' own
+    text: str = field(default="", repr=False, compare=False)  # the whole file
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, *, is_shipped: bool = False) -> Self:
@@ -97,6 +98,7 @@ class FeatureView:
             # Those of the package are read by every program, and the law says that each is one SELECT.
             sql=statement_text(text[header.end() :]).strip() if is_shipped else _one_select(text[header.end() :], name),
             is_shipped=is_shipped,
+            text=text,
         )
 
     @property
