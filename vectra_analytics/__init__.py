@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.repairing import RepairReport, repair
     from vectra_analytics.reproduction import ReproduceReport, reproduce
     from vectra_analytics.service import EventStoreService
     from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
     from vectra_analytics.vacuuming import VacuumReport, vacuum
+    from vectra_analytics.verification import VerifyReport, verify
 
 __all__ = [
     "AutoCompaction",
@@ -56,11 +58,13 @@ __all__ = [
     "ParquetWriter",
     "PartialStore",
     "PruneReport",
+    "RepairReport",
     "ReproduceReport",
     "Snapshot",
     "UnknownView",
     "VacuumReport",
     "VectraError",
+    "VerifyReport",
     "VersionVacuumed",
     "WriterClosed",
     "check_view",
@@ -68,10 +72,12 @@ __all__ = [
     "delete_snapshot",
     "import_recordings",
     "prune",
+    "repair",
     "reproduce",
     "snapshot",
     "snapshots",
     "vacuum",
+    "verify",
 ]
 
 
@@ -85,17 +91,21 @@ _LATER = {
     "LawReport": "law",
     "PruneReport": "pruning",
     "ReproduceReport": "reproduction",
+    "RepairReport": "repairing",
     "Snapshot": "snapshotting",
     "VacuumReport": "vacuuming",
+    "VerifyReport": "verification",
     "check_view": "law",
     "compact": "compaction",
     "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
     "prune": "pruning",
     "reproduce": "reproduction",
+    "repair": "repairing",
     "snapshot": "snapshotting",
     "snapshots": "snapshotting",
     "vacuum": "vacuuming",
+    "verify": "verification",
 }
 
 
