@@ -82,14 +82,10 @@ def locked_instance(
     """
     instance = duckdb.connect(":memory:", config={} if threads is None else {"threads": threads})
     limit = os.environ.get(_LIMIT_NAME) or _LIMIT
-    try:
-        if not _IS_LIMIT(limit):
-            raise VectraError(f"${_LIMIT_NAME} is {limit!r}; give a size such as 4GB, or a share such as 60%")
+    if not _IS_LIMIT(limit):
+        raise VectraError(f"${_LIMIT_NAME} is {limit!r}; give a size such as 4GB, or a share such as 60%")
+    with within_memory():
         instance.execute("SET memory_limit = $limit", {"limit": limit})
-    except duckdb.Error as error:
-        raise VectraError(
-            f"DuckDB does not start with ${_LIMIT_NAME}={limit}: {_first_line(error)}; give it more"
-        ) from error
     instance.execute("SET TimeZone = 'UTC'")
     instance.execute("SET autoinstall_known_extensions = false")
     instance.execute("SET autoload_known_extensions = false")

@@ -7,8 +7,9 @@ wait. So DuckDB works in a helper thread; the main one waits for it and, when it
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,8 @@ from vectra_analytics.errors import VectraError
 
 T = TypeVar("T")
 
-_SECONDS_BETWEEN = 0.02  # an interrupt that comes before the next statement has begun is lost
+_SECONDS_BETWEEN_LOOKS = 0.05
+_SECONDS_BETWEEN_INTERRUPTS = 0.02  # an interrupt that comes before the next statement has begun is lost
 
 
 class _Team:
@@ -48,7 +50,7 @@ class _Team:
                         team = _team_of.get(other)
                         if team is not None and team.works_for(self):
                             cursors[-1].interrupt()
-                thread.join(_SECONDS_BETWEEN)
+                thread.join(_SECONDS_BETWEEN_INTERRUPTS)
 
 
 _lock = threading.Lock()
@@ -90,12 +92,20 @@ def interruptibly(cursor: duckdb.DuckDBPyConnection, work: Callable[[], T], time
         return _busy_with(cursor, work)
     with helpers(1, "vectra-query") as helper:
         doing = helper.submit(_busy_with, cursor, work)
-        if wait([doing], timeout).not_done:
+        return result_of(doing, timeout)
+
+
+def result_of(doing: Future[T], timeout: float | None = None) -> T:
+    """What a helper's work gives; the one who waits can be stopped, and VectraError is raised when the time is over."""
+    end = None if timeout is None else time.monotonic() + timeout
+    # Looked at anew every so often: a signal that another thread gets does not wake the main one.
+    while wait([doing], _SECONDS_BETWEEN_LOOKS).not_done:
+        if end is not None and time.monotonic() >= end:
             raise VectraError(
                 f"the query was stopped after {timeout:g} s, its time limit; ask of fewer games, days or columns, or "
                 "give it more time (timeout=, None for no limit)"
             )
-        return doing.result()
+    return doing.result()
 
 
 def _busy_with(cursor: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
-from vectra_analytics.interruption import helpers
+from vectra_analytics.interruption import helpers, result_of
 from vectra_analytics.live_files import GameRows
 from vectra_analytics.schema import EVENT_COLUMNS
 from vectra_analytics.second_execution import columns_read, rows_of
@@ -132,9 +132,9 @@ def _each(compute: Callable[[Block], Block], blocks: Iterator[Block]) -> Iterato
         for block in chain(first, blocks):
             waiting.append(pool.submit(compute, block))
             if len(waiting) > _AT_ONCE:
-                yield waiting.popleft().result()
+                yield result_of(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield result_of(waiting.popleft())
 
 
 def no_rows(views: Views, source: str) -> pl.DataFrame:
