@@ -647,16 +647,30 @@ def _report(
     show_default=True,
     help="Seconds after which events are durable.",
 )
+@click.option(
+    "--compact/--no-compact",
+    "compacts",
+    default=True,
+    show_default=True,
+    help="Make one sorted file of the many of a day, once it is over.",
+)
 @_as_json
 @_data_dir_too
 @click.pass_obj
 def _record(
-    paths: EventStorePaths, url: str | None, raw: str, session_id: str | None, flush_interval: float, as_json: bool
+    paths: EventStorePaths,
+    url: str | None,
+    raw: str,
+    session_id: str | None,
+    flush_interval: float,
+    compacts: bool,
+    as_json: bool,
 ) -> None:
     """Record the live feed until Ctrl-C or SIGTERM; what was received is stored then.
 
     It connects again for ever. Ticks that were missed meanwhile are filled in from what the feed says of them later.
     """
+    from vectra_analytics.compaction import AutoCompaction
     from vectra_analytics.event_bus import EventBus
     from vectra_analytics.record import Recorder, record
     from vectra_analytics.service import EventStoreService
@@ -667,7 +681,8 @@ def _record(
     service = EventStoreService(bus, paths, session_id, 1000, flush_interval, raw=raw)
     line = _StatusLine()
     recorder = Recorder(url, bus, service, line.tell)
-    stats = record(recorder, service, line.show if sys.stderr.isatty() else None)
+    say = line.show if sys.stderr.isatty() else None
+    stats = record(recorder, service, say, compaction=AutoCompaction(paths) if compacts else None)
     line.end()
     if as_json:
         _print_json(stats)
