@@ -36,7 +36,7 @@ from vectra_analytics import (
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.live_files import LiveFile
-from vectra_analytics.row_proof import Fingerprint, fingerprint
+from vectra_analytics.maintenance.row_proof import Fingerprint, fingerprint
 
 
 @pytest.fixture
@@ -455,7 +455,7 @@ def noise_over_pages(paths: EventStorePaths) -> None:
 _CHILD = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from vectra_analytics import repairing
+from vectra_analytics.maintenance import repairing
 
 left = int(sys.argv[2])
 

@@ -20,13 +20,13 @@ from tests.builders import NO_REAL_RECORDINGS, REAL_GAMES, REAL_SAMPLES
 from tests.test_cli import complaint, vectra
 from tests.test_feed_imports import BEYOND, FEED, TRACE, time_of, update
 from tests.test_importers import ask, compressed, imported, line, save
-from vectra_analytics.replay.script import Script
-from vectra_analytics.replay.updates import ConnectSnapshot
+from vectra_analytics.live.replay.script import Script
+from vectra_analytics.live.replay.updates import ConnectSnapshot
 
 pytest.importorskip("aiohttp", reason='needs aiohttp: pip install "vectra_analytics[record]"')
 socketio = pytest.importorskip("socketio", reason='needs python-socketio: pip install "vectra_analytics[record]"')
 
-from vectra_analytics.replay.server import serve  # noqa: E402  # what it needs was found
+from vectra_analytics.live.replay.server import serve  # noqa: E402  # what it needs was found
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data_samples"

@@ -59,10 +59,10 @@ def _record(
 
     It connects again for ever. Ticks that were missed meanwhile are filled in from what the feed says of them later.
     """
-    from vectra_analytics.compaction import AutoCompaction
-    from vectra_analytics.event_bus import EventBus
-    from vectra_analytics.record import Recorder, record
-    from vectra_analytics.service import EventStoreService
+    from vectra_analytics.live.event_bus import EventBus
+    from vectra_analytics.live.record import Recorder, record
+    from vectra_analytics.live.service import EventStoreService
+    from vectra_analytics.maintenance.compaction import AutoCompaction
 
     if not url:
         raise VectraError("there is no feed to record: give its address with --url or $VECTRA_FEED_URL")
@@ -158,9 +158,9 @@ def _replay(
     """
     import asyncio  # only here, like the rest: most commands serve nothing
 
-    from vectra_analytics.replay import required
-    from vectra_analytics.replay.script import Script
-    from vectra_analytics.replay.server import serve, until_signalled
+    from vectra_analytics.live.replay import required
+    from vectra_analytics.live.replay.script import Script
+    from vectra_analytics.live.replay.server import serve, until_signalled
 
     required()
     script = Script(sources)

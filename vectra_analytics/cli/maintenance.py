@@ -7,13 +7,13 @@ import click
 import polars as pl
 
 from vectra_analytics.cli.common import as_json_too, data_dir_too, print_json, print_table, progress_bar, vectra
-from vectra_analytics.compaction import compact
 from vectra_analytics.errors import VectraError
+from vectra_analytics.maintenance.compaction import compact
+from vectra_analytics.maintenance.pruning import prune
+from vectra_analytics.maintenance.reproduction import reproduce
+from vectra_analytics.maintenance.snapshotting import delete_snapshot, snapshot, snapshots
+from vectra_analytics.maintenance.vacuuming import GRACE, vacuum
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.pruning import prune
-from vectra_analytics.reproduction import reproduce
-from vectra_analytics.snapshotting import delete_snapshot, snapshot, snapshots
-from vectra_analytics.vacuuming import GRACE, vacuum
 
 
 @vectra.command("compact")
@@ -190,7 +190,9 @@ def _verify(paths: EventStorePaths, deep: bool, as_json: bool) -> int:
 
     Exit 1 where something is damaged, missing or not the catalog's: each is a line that says what to do.
     """
-    from vectra_analytics.verification import verify  # only here, as below: most commands look after nothing
+    from vectra_analytics.maintenance.verification import (
+        verify,  # only here, as below: most commands look after nothing
+    )
 
     with progress_bar("verifying") as progress:
         report = verify(paths, deep=deep, progress=progress)
@@ -212,7 +214,7 @@ def _repair(paths: EventStorePaths, forget: bool, as_json: bool) -> None:
     What is damaged or not the store's is moved to quarantine/, with a record of its rows and games. A damaged or
     missing catalog is made anew from its backup and the event files. It may be interrupted and run again.
     """
-    from vectra_analytics.repairing import repair
+    from vectra_analytics.maintenance.repairing import repair
 
     with progress_bar("repairing") as progress:
         report = repair(paths, forget=forget, progress=progress)

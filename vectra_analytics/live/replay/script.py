@@ -12,7 +12,7 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.importers.gathering import Recording
 from vectra_analytics.importers.lines import Source
 from vectra_analytics.importers.recordings import read_rows, recordings_of_lines
-from vectra_analytics.replay.updates import UPDATE, TickUpdates
+from vectra_analytics.live.replay.updates import UPDATE, TickUpdates
 
 _OF_THE_CONNECTION = frozenset({"connect", "connect_error", "disconnect"})  # Socket.IO's own: none can be sent
 _LONGEST_PAUSE_S = 5.0  # of recorded time

@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from vectra_analytics.envelope import to_json
 from vectra_analytics.errors import VectraError
-from vectra_analytics.replay.script import FeedEvent, Script
-from vectra_analytics.replay.updates import UPDATE, ConnectSnapshot
+from vectra_analytics.live.replay.script import FeedEvent, Script
+from vectra_analytics.live.replay.updates import UPDATE, ConnectSnapshot
 
 _HOST = "127.0.0.1"  # and no other: a recording may name players
 # What may wait for a client. One that polls gets all of it at once, and python-engineio takes 16 packets of that.

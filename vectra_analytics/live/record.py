@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from vectra_analytics.compaction import AutoCompaction
 from vectra_analytics.errors import VectraError
-from vectra_analytics.event_bus import EventBus, Events
-from vectra_analytics.service import EventStoreService
+from vectra_analytics.live.event_bus import EventBus, Events
+from vectra_analytics.live.service import EventStoreService
+from vectra_analytics.maintenance.compaction import AutoCompaction
 
 URL_VARIABLE = "VECTRA_FEED_URL"
 _NEEDED = {"socketio": "python-socketio", "aiohttp": "aiohttp"}
