@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import duckdb
 import polars as pl
@@ -19,10 +19,14 @@ from duckdb.polars_io import duckdb_source
 
 from vectra_analytics.errors import NotReadOnly, UnknownView, VectraError
 from vectra_analytics.features import Views, catalogue
-from vectra_analytics.features.header import tokens, words_of
+from vectra_analytics.frames import tables_of
+from vectra_analytics.interruption import interruptibly
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
 from vectra_analytics.sound_files import first_bad
+from vectra_analytics.statements import text_literal, words_of
+
+T = TypeVar("T")
 
 _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 
@@ -56,23 +60,65 @@ def cursor(data_dir: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _open(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    return locked_instance({f"{readable_dir(data_dir)}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set()))
+    readable = readable_dir(data_dir)
+    folders = {f"{readable}/"} | ({f"{data_dir}/"} if _IS_PLAIN(str(data_dir)) else set())
+    return locked_instance(folders, scratch=f"{readable}/{_SCRATCH}" if os.access(data_dir, os.W_OK) else "")
 
 
-def locked_instance(folders: Collection[str], threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB that can read below these folders, reach nothing else and have no setting changed."""
+_SCRATCH = ".scratch"  # in the store: what does not fit into memory; there only while it is needed
+
+
+def locked_instance(
+    folders: Collection[str], threads: int | None = None, *, scratch: str = ""
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can read below these folders, reach nothing else and have no setting changed.
+
+    Parameters
+    ----------
+    threads
+        How many it may use; by default one a core.
+    scratch
+        A folder for what does not fit into memory, which it may read too; by default there is none.
+    """
     instance = duckdb.connect(":memory:", config={} if threads is None else {"threads": threads})
+    limit = os.environ.get(_LIMIT_NAME) or _LIMIT
+    try:
+        if not _IS_LIMIT(limit):
+            raise VectraError(f"${_LIMIT_NAME} is {limit!r}; give a size such as 4GB, or a share such as 60%")
+        instance.execute("SET memory_limit = $limit", {"limit": limit})
+    except duckdb.Error as error:
+        raise VectraError(
+            f"DuckDB does not start with ${_LIMIT_NAME}={limit}: {_first_line(error)}; give it more"
+        ) from error
     instance.execute("SET TimeZone = 'UTC'")
     instance.execute("SET autoinstall_known_extensions = false")
     instance.execute("SET autoload_known_extensions = false")
     instance.execute("SET python_enable_replacements = false")
     instance.execute("SET parquet_metadata_cache = true")
     instance.execute("SET enable_progress_bar = false")
-    instance.execute("SET temp_directory = $folder", {"folder": str(Path(tempfile.gettempdir(), "vectra_duckdb"))})
+    instance.execute("SET allow_persistent_secrets = false")
+    instance.execute("SET temp_directory = $folder", {"folder": scratch})
     instance.execute("SET allowed_directories = $folders", {"folders": sorted(folders)})
     instance.execute("SET enable_external_access = false")
     instance.execute("SET lock_configuration = true")
     return instance
+
+
+_LIMIT_NAME = "VECTRA_MEMORY_LIMIT"
+_LIMIT = "60%"  # of the machine's memory, or of what its container may have
+_IS_LIMIT = re.compile(r"\d+(\.\d+)? *(%|[KMGT]i?B)", re.IGNORECASE).fullmatch
+
+
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Say what to do where DuckDB has no memory left."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise VectraError(
+            f"the query needs more memory than it may have ({os.environ.get(_LIMIT_NAME) or _LIMIT}); ask of fewer "
+            f"games, days or columns, aggregate in SQL, or set ${_LIMIT_NAME} (4GB, 80%) before Python starts"
+        ) from error
 
 
 # DuckDB takes * ? [ ] in a name for a pattern and a folder `date=...` for a partition, wherever it stands.
@@ -136,12 +182,21 @@ class Relations:
         self._data_dir = data_dir
         self._files = files
         self._refused: dict[str, VectraError] = {}
+        self._frames: list[str] = []
 
     def __enter__(self) -> "Relations":
         return self
 
     def __exit__(self, *exc: object) -> None:
+        for name in self._frames:
+            self.cursor.unregister(name)
         self.cursor.close()
+
+    def add_frames(self, frames: Mapping[str, pl.DataFrame | pa.Table]) -> None:
+        """Let SQL name rows in memory, on this cursor alone; a name of the store's own is refused."""
+        for name, table in tables_of(frames, self._views.relations()).items():
+            self.cursor.register(name, table)
+            self._frames.append(name)
 
     def offer(self, sql: str, require: Callable[[str], None]) -> None:
         """Make the relations that ``sql`` may name; a word that only looks like one costs little.
@@ -181,16 +236,23 @@ class Relations:
             raise NotReadOnly("the statement gives no rows; only statements that read do")
         return answer
 
+    def asked(self, work: Callable[[], T], timeout: float | None = None) -> T:
+        """What ``work`` gives, which asks this cursor and can be stopped; errors are explained."""
+        with self.explained():
+            return interruptibly(self.cursor, work, timeout)
+
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn DuckDB's errors about files and names into ours."""
+        """Turn DuckDB's errors about files, names and memory into ours."""
         try:
-            with interrupts():
+            with within_memory():
                 yield
         except duckdb.PermissionException as error:
             raise NotReadOnly(f"the statement reaches outside the store: {_first_line(error)}") from error
         except duckdb.CatalogException as error:
             missing = re.search(r"Table with name (.+?) does not exist", str(error))
+            if "is not an table" in str(error):
+                raise NotReadOnly(f"the statement would change something: {_first_line(error)}") from error
             if missing is None:
                 raise
             if re.search(r"[/\\]|\.\w+$", missing[1]):
@@ -202,7 +264,7 @@ class Relations:
                 raise self._refused[name] from error
             if name in self._views.broken:
                 raise VectraError(self._views.broken[name]) from error
-            known = ", ".join(self._views.relations())
+            known = ", ".join([*self._views.relations(), *self._frames])
             raise UnknownView(f"no relation is named {missing[1]!r}; there are {known}") from error
         except duckdb.BinderException as error:
             if re.search(r"Can only (delete from|update) base table|is not an? table", str(error)):
@@ -269,87 +331,11 @@ class _LazyReader:
         self._reader.close()
 
 
-@contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """Let Ctrl-C and a notebook's stop button be what they are, though DuckDB makes errors of its own of them."""
-    try:
-        yield
-    except (RuntimeError, duckdb.Error) as error:
-        if "Query interrupted" in str(error) or "KeyboardInterrupt" in str(error):
-            raise KeyboardInterrupt from error
-        raise
-
-
 def named_in(sql: str, views: Views) -> list[str]:
     """The relations that a statement may read: those that it names, all where it lists them."""
     words = words_of(sql)
     listing = words & {"show", "information_schema", "duckdb_views", "duckdb_tables"}
     return [name for name in views.relations() if name in words or listing]
-
-
-def check_read_only(sql: str) -> str:
-    """The statement, if it is one that only reads; ``{parquet_glob}`` in quotes means ``events``.
-
-    Raises
-    ------
-    NotReadOnly
-        For anything else: several statements, or one that would write, attach, copy, install or set.
-    duckdb.ParserException
-        Where it is no SQL.
-    """
-    sql = re.sub(r"'\{parquet_glob\}'|\"\{parquet_glob\}\"|\{parquet_glob\}", "events", sql)
-    statements = duckdb.extract_statements(sql)
-    if len(statements) != 1:
-        raise NotReadOnly(f"wanted one statement that reads, found {len(statements)}")
-    statement = statements[0]
-    kind = statement.type
-    if kind == duckdb.StatementType.EXPLAIN:
-        # EXPLAIN ANALYZE carries out what it explains.
-        check_read_only(_explained_statement(statement.query))
-    elif kind != duckdb.StatementType.SELECT and not (
-        kind == duckdb.StatementType.MULTI and _opens_with(sql, _PIVOTING)
-    ):
-        raise NotReadOnly(
-            f"a {kind.name} statement is not allowed here: only those that read are "
-            "(SELECT, WITH, VALUES, FROM, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN)"
-        )
-    return sql
-
-
-_PIVOTING = {"pivot", "unpivot", "pivot_wider", "pivot_longer", "select", "from", "with", "("}
-
-
-def _opens_with(sql: str, words: set[str]) -> bool:
-    found = tokens(sql)
-    return bool(found) and found[0][1].lower() in words
-
-
-def _explained_statement(sql: str) -> str:
-    """What stands behind EXPLAIN, EXPLAIN ANALYZE and EXPLAIN (options)."""
-    found = [(start, token.lower()) for start, token in tokens(sql)[1:]]
-    if found and found[0][1] == "(":
-        depth = 0
-        for index, (_, token) in enumerate(found):
-            depth += {"(": 1, ")": -1}.get(token, 0)
-            if depth == 0:
-                inside = found[1][1]
-                if inside in {"select", "with", "from", "values", "pivot", "("}:
-                    break  # a statement in parentheses, not options
-                found = found[index + 1 :]
-                break
-    while found and found[0][1] in {"analyze", "analyse", "verbose"}:
-        found = found[1:]
-    return sql[found[0][0] :] if found else ""
-
-
-def text_literal(text: str) -> str:
-    """The text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quote_identifier(name: str) -> str:
-    """The name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _first_line(error: Exception) -> str:

@@ -27,8 +27,7 @@ def starts_of_games(relations: Relations) -> dict[str, int | None]:
     To find it costs as much as reading some columns of all files.
     """
     sql = relations.select("tick_sightings", f"game_id, {_START}") + " GROUP BY game_id"
-    with relations.explained():
-        return dict(relations.relation(sql).fetchall())
+    return dict(relations.asked(lambda: relations.relation(sql).fetchall()))
 
 
 def games_in_order(
@@ -56,15 +55,15 @@ def games_in_order(
         A seed for another order.
     """
     chosen = sorted({some.game_id for some in rows})
-    with relations.explained():
-        if player_id is not None:
-            sql = relations.select("events", "DISTINCT game_id") + " WHERE player_id = $player"
-            theirs = {game_id for (game_id,) in relations.relation(sql, {"player": player_id}).fetchall()}
-            chosen = [game_id for game_id in chosen if game_id in theirs]
-        if min_ticks is not None and min_ticks > 0:
-            sql = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
-            n_ticks = dict(relations.relation(sql).fetchall())
-            chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
+    if player_id is not None:
+        of_player = relations.select("events", "DISTINCT game_id") + " WHERE player_id = $player"
+        found = relations.asked(lambda: relations.relation(of_player, {"player": player_id}).fetchall())
+        theirs = {game_id for (game_id,) in found}
+        chosen = [game_id for game_id in chosen if game_id in theirs]
+    if min_ticks is not None and min_ticks > 0:
+        counting = relations.select("ticks", "game_id, count(*)") + " GROUP BY game_id"
+        n_ticks = dict(relations.asked(lambda: relations.relation(counting).fetchall()))
+        chosen = [game_id for game_id in chosen if n_ticks.get(game_id, 0) >= min_ticks]
     chosen.sort(key=lambda game_id: ((start := started_at.get(game_id)) is None, start or 0))  # stable: then by id
     if shuffle is not None:
         chosen = _shuffled(chosen, rows, random.Random(shuffle), is_sample=limit is not None)

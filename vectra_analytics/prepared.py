@@ -10,11 +10,12 @@ from functools import partial
 import duckdb
 import polars as pl
 
-from vectra_analytics.engine import interrupts, locked_instance, quote_identifier, select_from
+from vectra_analytics.engine import locked_instance, select_from, within_memory
 from vectra_analytics.features import Views
-from vectra_analytics.features.header import words_of
 from vectra_analytics.game_reader import NO_EVENTS
+from vectra_analytics.interruption import interruptibly
 from vectra_analytics.schema import EVENT_COLUMNS
+from vectra_analytics.statements import quote_identifier, words_of
 
 _MOST_IDLE = 16  # plans, of some 100 kB
 
@@ -78,11 +79,14 @@ class _Plan:
     def run(self, events: pl.DataFrame) -> pl.DataFrame:
         self._rows.events = events
         try:
-            with interrupts():
-                rows: pl.DataFrame = self._cursor.sql("EXECUTE chosen").pl()
-            return rows
+            with within_memory():
+                return interruptibly(self._cursor, self._rows_chosen)
         finally:
             self._rows.clear()
+
+    def _rows_chosen(self) -> pl.DataFrame:
+        rows: pl.DataFrame = self._cursor.sql("EXECUTE chosen").pl()
+        return rows
 
     def close(self) -> None:
         self._cursor.unregister("chosen_events")

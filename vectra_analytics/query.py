@@ -1,12 +1,11 @@
 """EventStoreQuery: a store and its views as DuckDB relations; SQL in, Polars out."""
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import duckdb
 import polars as pl
@@ -14,10 +13,9 @@ import polars.selectors as cs
 import pyarrow as pa
 
 from vectra_analytics.catalog import Catalog, NoCatalog
-from vectra_analytics.engine import Relations, check_read_only
+from vectra_analytics.engine import Relations
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views
-from vectra_analytics.features.header import statement_text
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order, starts_of_games
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
@@ -26,6 +24,7 @@ from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reduction import m4_sql
 from vectra_analytics.sound_files import SoundFiles
+from vectra_analytics.statements import check_read_only, statement_text
 from vectra_analytics.tail import Tail
 from vectra_analytics.view_reader import (
     blocks_of,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from vectra_analytics.exports import Export
 
 T = TypeVar("T")
+Frame: TypeAlias = pl.DataFrame | pa.Table
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|\"NULL\"").fullmatch
 _PROBLEMS = {
@@ -104,7 +104,14 @@ class EventStoreQuery:
 
     # Any question
 
-    def query(self, sql: str, params: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    def query(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        frames: Mapping[str, Frame] | None = None,
+        timeout: float | None = None,
+    ) -> pl.DataFrame:
         """The answer to one SQL statement that only reads.
 
         Parameters
@@ -113,6 +120,10 @@ class EventStoreQuery:
             It may name ``events``, each doc_type, ``ticks``, ``games`` and every view.
         params
             Values for ``$name`` parameters.
+        frames
+            Polars frames or Arrow tables of one's own, by the names that the statement gives them; for this call.
+        timeout
+            Seconds after which the query is stopped; None: it may take as long as it takes.
 
         Raises
         ------
@@ -120,14 +131,25 @@ class EventStoreQuery:
             Where the statement would change something or reach outside the store.
         UnknownView
             Where it names a relation that does not exist.
+        VectraError
+            Where a frame cannot be used, or the statement takes more time, or more memory, than it may have:
+            60 per cent of the machine's, or ``$VECTRA_MEMORY_LIMIT``.
         """
-        with self._answer(sql, params) as answer:
-            return frame_of(answer)
+        sql = check_read_only(sql)
+        return self._asked(sql, lambda relations: frame_of(relations.relation(sql, params)), frames, timeout)
 
-    def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+    def query_arrow(
+        self,
+        sql: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        frames: Mapping[str, Frame] | None = None,
+        timeout: float | None = None,
+    ) -> pa.Table:
         """The same as an Arrow table."""
-        with self._answer(sql, params) as answer:
-            return _arrow_in_utc(answer.to_arrow_table())
+        sql = check_read_only(sql)
+        found = self._asked(sql, lambda relations: relations.relation(sql, params).to_arrow_table(), frames, timeout)
+        return _arrow_in_utc(found)
 
     def reduced(
         self,
@@ -138,6 +160,8 @@ class EventStoreQuery:
         y: str | Sequence[str] = "price",
         by: str | None = None,
         n_buckets: int = 1000,
+        frames: Mapping[str, Frame] | None = None,
+        timeout: float | None = None,
     ) -> pl.DataFrame:
         """The rows of an answer that a line plot needs: of each bucket of x the first, last, lowest and highest (M4).
 
@@ -145,7 +169,7 @@ class EventStoreQuery:
 
         Parameters
         ----------
-        sql, params
+        sql, params, frames, timeout
             As for :meth:`query`.
         x
             The column on the horizontal axis: numbers or times.
@@ -161,8 +185,8 @@ class EventStoreQuery:
             raise VectraError(f"n_buckets is {n_buckets}; it must be 1 or more")
         ys = [y] if isinstance(y, str) else list(y)
         sql = check_read_only(sql)
-        with self._relations() as relations, relations.explained():
-            relations.offer(sql, self._require)
+
+        def work(relations: Relations) -> pl.DataFrame:
             answer = relations.relation(sql, params)
             types = dict(zip(answer.columns, answer.types, strict=True))
             for name in [x, *ys, *([] if by is None else [by])]:
@@ -174,6 +198,8 @@ class EventStoreQuery:
                     raise VectraError(f"{name} is {types[name]}; what is drawn must be numbers{_OR_TIMES[name == x]}")
             text = statement_text(sql)
             return frame_of(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
+
+        return self._asked(sql, work, frames, timeout)
 
     def scan(self, view: str) -> pl.LazyFrame:
         """A view as a lazy frame: what Polars then selects and filters is all that DuckDB reads.
@@ -543,12 +569,20 @@ class EventStoreQuery:
     def _relations(self, version: int | None = None) -> Relations:
         return Relations(self._paths.data_dir, self._files(version), self._views)
 
-    @contextlib.contextmanager
-    def _answer(self, sql: str, params: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyRelation]:
-        sql = check_read_only(sql)
-        with self._relations() as relations, relations.explained():
+    def _asked(
+        self, sql: str, ask: Callable[[Relations], T], frames: Mapping[str, Frame] | None, timeout: float | None
+    ) -> T:
+        """What is asked of all that ``sql`` names, within the time."""
+        if timeout is not None and not timeout > 0:
+            raise VectraError(f"timeout is {timeout}; it must be above 0, or None for no limit")
+
+        def work() -> T:
             relations.offer(sql, self._require)
-            yield relations.relation(sql, params)
+            return ask(relations)
+
+        with self._relations() as relations:
+            relations.add_frames(frames or {})
+            return relations.asked(work, timeout)
 
     def _wanted(self, source: str, columns: Sequence[str] | None) -> list[str]:
         """The columns that are wanted of a relation, which is no view of the user's that breaks the law."""
@@ -566,8 +600,7 @@ class EventStoreQuery:
             return self._fetch(relations, view, columns)
 
     def _fetch(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        with relations.explained():
-            return frame_of(self._select(relations, view, columns))
+        return relations.asked(lambda: frame_of(self._select(relations, view, columns)))
 
     def _select(self, relations: Relations, view: str, columns: Sequence[str] | None = None) -> duckdb.DuckDBPyRelation:
         return selected(relations, self._views, view, self._wanted(view, columns))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from vectra_analytics.engine import quote_identifier
+from vectra_analytics.interruption import interruptibly
 from vectra_analytics.prepared import new_cursor
+from vectra_analytics.statements import quote_identifier
 
 
 def m4_sql(answer: str, x: str, ys: Sequence[str], n_buckets: int, by: str | None, *, is_time: bool) -> str:
@@ -58,7 +59,7 @@ def reduced(
     try:
         cursor.register("frame", frame.to_arrow())
         sql = m4_sql("SELECT * FROM frame", x, ys, n_buckets, by, is_time=frame.schema[x].is_temporal())
-        found: pl.DataFrame = cursor.sql(sql).pl()
+        found: pl.DataFrame = interruptibly(cursor, lambda: cursor.sql(sql).pl())
         return found.cast(frame.schema)
     finally:
         cursor.unregister("frame")

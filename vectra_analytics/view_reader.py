@@ -2,22 +2,24 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import chain, islice
 
 import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from vectra_analytics.engine import Relations, quote_identifier
+from vectra_analytics.engine import Relations
 from vectra_analytics.envelope import DocType
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import Views
 from vectra_analytics.forks import check_polars
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
+from vectra_analytics.interruption import helpers
 from vectra_analytics.live_files import GameRows
 from vectra_analytics.schema import EVENT_COLUMNS
 from vectra_analytics.second_execution import columns_read, rows_of
+from vectra_analytics.statements import quote_identifier
 
 _AT_ONCE = 2  # blocks that are computed meanwhile, a core each; one more may wait to be taken
 
@@ -126,16 +128,13 @@ def _each(compute: Callable[[Block], Block], blocks: Iterator[Block]) -> Iterato
         yield from map(compute, first)
         return
     waiting: deque[Future[Block]] = deque()
-    pool = ThreadPoolExecutor(_AT_ONCE, "vectra-views")
-    try:
+    with helpers(_AT_ONCE, "vectra-views") as pool:
         for block in chain(first, blocks):
             waiting.append(pool.submit(compute, block))
             if len(waiting) > _AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def no_rows(views: Views, source: str) -> pl.DataFrame:

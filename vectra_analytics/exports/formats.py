@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics.exports.checksums import ColumnChecksums
+from vectra_analytics.interruption import helpers
 from vectra_analytics.parquet import ROW_GROUP_ROWS
 from vectra_analytics.whole_files import HashingFile
 
@@ -212,7 +213,7 @@ class _ParquetSink:
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same batches, each made while the one before is written."""
-    with ThreadPoolExecutor(1, "vectra-rows") as thread:
+    with helpers(1, "vectra-rows") as thread:
         coming = thread.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)

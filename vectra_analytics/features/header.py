@@ -8,7 +8,8 @@ from typing import Any, Literal, Self, get_args
 
 import duckdb
 
-from vectra_analytics.errors import VectraError
+from vectra_analytics.errors import NotReadOnly, VectraError
+from vectra_analytics.statements import check_functions, statement_text, tokens
 
 Kind = Literal["base", "summary", "feature", "label"]
 
@@ -161,26 +162,8 @@ def _one_select(text: str, name: str) -> str:
         raise VectraError(f"view {name}: its SQL cannot be read: {' '.join(str(error).split())}") from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise VectraError(f"view {name}: below its header it must be one SELECT, and nothing else")
+    try:
+        check_functions(text)
+    except NotReadOnly as error:
+        raise VectraError(f"view {name}: {error}") from error
     return statement_text(text).strip()
-
-
-def statement_text(sql: str) -> str:
-    """The one statement in a text without what closes it, so that it can stand in another one."""
-    ends = [start for start, token in tokens(sql) if token == ";"]
-    return sql[: ends[0]] if ends else sql
-
-
-def tokens(sql: str) -> list[tuple[int, str]]:
-    """The words and signs of a statement with their places, comments left out, keywords in lower case."""
-    found = duckdb.tokenize(sql)
-    ends = [start for start, _ in found[1:]] + [len(sql)]
-    return [
-        (start, sql[start:end].strip().lower() if kind == duckdb.token_type.keyword else sql[start:end].strip())
-        for (start, kind), end in zip(found, ends, strict=True)
-        if kind != duckdb.token_type.comment
-    ]
-
-
-def words_of(sql: str) -> set[str]:
-    """Every word in a statement, in lower case: a name that it uses is one of them."""
-    return {word.lower() for word in re.findall(r"\w+", sql)}

@@ -206,10 +206,15 @@ def _compact_partition(catalog: Catalog, files: list[LiveFile], report: Compacti
     footer = footer_of(commit_id, version, n_files=1, replaces=[file.path.name for file in files])
     games = _Spans()
     try:
-        with Relations(catalog.paths.data_dir, files) as relations, relations.explained():
+        with Relations(catalog.paths.data_dir, files) as relations:
             names = ", ".join(EVENT_SCHEMA.names)
-            rows = relations.relation(f"{relations.select(files[0].doc_type, names)} ORDER BY {_SORT}")
-            written = write_atomically(_row_groups(rows.to_arrow_reader(ROW_GROUP_ROWS), games), path, footer)
+            sql = f"{relations.select(files[0].doc_type, names)} ORDER BY {_SORT}"
+
+            def write() -> WrittenFile:
+                rows = relations.relation(sql).to_arrow_reader(ROW_GROUP_ROWS)
+                return write_atomically(_row_groups(rows, games), path, footer)
+
+            written = relations.asked(write)
         sync_folder(path.parent)
         new = _as_live(files, written)
         if not _holds_the_same(catalog.paths.data_dir, files, new):

@@ -131,8 +131,9 @@ def _prove(paths: EventStorePaths, files: list[LiveFile], gone: list[LiveFile], 
 
 
 def _n_rows(paths: EventStorePaths, files: list[LiveFile], where: str) -> int:
-    with Relations(paths.data_dir, files) as relations, relations.explained():
-        (found,) = relations.relation(f"{relations.select('events', 'count(*)')} WHERE {where}").fetchall()
+    with Relations(paths.data_dir, files) as relations:
+        sql = f"{relations.select('events', 'count(*)')} WHERE {where}"
+        (found,) = relations.asked(lambda: relations.relation(sql).fetchall())
     return int(found[0])
 
 
@@ -181,7 +182,8 @@ def _record(
 
 def _identities(paths: EventStorePaths, files: list[LiveFile]) -> dict[str, list[tuple[int, int, int]]]:
     """The identities of all rows in these files: of each session, runs of seqs (first, last, step)."""
-    with Relations(paths.data_dir, files) as relations, relations.explained():
+    with Relations(paths.data_dir, files) as relations:
         sql = relations.select("events", "session_id, list(seq ORDER BY seq)")
-        rows = relations.relation(f"{sql} GROUP BY session_id ORDER BY session_id").fetchall()
+        sql += " GROUP BY session_id ORDER BY session_id"
+        rows = relations.asked(lambda: relations.relation(sql).fetchall())
     return {session_id: list(runs_of(seqs)) for session_id, seqs in rows}

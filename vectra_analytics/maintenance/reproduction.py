@@ -160,9 +160,9 @@ def _rows(paths: EventStorePaths, said: Mapping[str, Any], report: ReproduceRepo
     made_at, split = (version, commit_id), filters.get("split")
 
     def whole() -> pl.DataFrame:
-        with Relations(paths.data_dir, files, views) as relations, relations.explained():
+        with Relations(paths.data_dir, files, views) as relations:
             wanted = wanted_columns(views, said["view"], filters["columns"])
-            return frame_of(selected(relations, views, said["view"], wanted))
+            return relations.asked(lambda: frame_of(selected(relations, views, said["view"], wanted)))
 
     return ViewRows.of(views, said["view"], made_at, lying, filters["games"], filters["columns"], split, whole=whole)
 

@@ -26,7 +26,7 @@ def fingerprint(data_dir: Path, files: Sequence[LiveFile], where: str = "true") 
         SQL that says which rows count.
     """
     columns = ", ".join(EVENT_SCHEMA.names)
-    with Relations(data_dir, files) as relations, relations.explained():
+    with Relations(data_dir, files) as relations:
         sql = relations.select("events", f"count(*), sum(hash({columns})::HUGEINT), bit_xor(hash('again', {columns}))")
-        (found,) = relations.relation(f"{sql} WHERE {where}").fetchall()
+        (found,) = relations.asked(lambda: relations.relation(f"{sql} WHERE {where}").fetchall())
     return Fingerprint(*found)

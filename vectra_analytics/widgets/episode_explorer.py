@@ -11,9 +11,9 @@ import polars as pl
 import traitlets
 
 from vectra_analytics import plots
-from vectra_analytics.engine import text_literal
 from vectra_analytics.errors import VectraError
 from vectra_analytics.query import EventStoreQuery
+from vectra_analytics.statements import text_literal
 from vectra_analytics.widgets.callbacks import Message, new_file
 from vectra_analytics.widgets.figures import Fitting, show, shown
 from vectra_analytics.widgets.game_choice import GameChoice

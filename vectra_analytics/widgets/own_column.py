@@ -8,9 +8,9 @@ import ipywidgets
 
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, own_folder
-from vectra_analytics.features.header import words_of
 from vectra_analytics.law import LawReport, check_view
 from vectra_analytics.query import EventStoreQuery
+from vectra_analytics.statements import words_of
 from vectra_analytics.whole_files import write_whole
 from vectra_analytics.widgets.callbacks import Message
 from vectra_analytics.widgets.rows import row
