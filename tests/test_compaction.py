@@ -32,11 +32,11 @@ from vectra_analytics import (
     VectraError,
     VersionVacuumed,
     compact,
-    compaction,
     import_recordings,
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.features import catalogue
+from vectra_analytics.maintenance import compaction
 
 DAY = timedelta(days=1)
 LATER = START + 2 * DAY
@@ -375,7 +375,8 @@ def test_writers_and_readers_go_on_meanwhile(tmp_path: Path) -> None:
 _CHILD = """
 import os, sys, signal
 from datetime import datetime
-from vectra_analytics import compact, compaction, parquet, whole_files
+from vectra_analytics import compact, parquet, whole_files
+from vectra_analytics.maintenance import compaction
 from vectra_analytics.catalog import Catalog
 
 def die(*_):

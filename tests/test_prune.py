@@ -27,12 +27,12 @@ from vectra_analytics import (
     compact,
     import_recordings,
     prune,
-    pruning,
     snapshot,
     vacuum,
 )
 from vectra_analytics.catalog import Catalog
-from vectra_analytics.row_proof import Fingerprint
+from vectra_analytics.maintenance import pruning
+from vectra_analytics.maintenance.row_proof import Fingerprint
 
 SAMPLES = Path(__file__).resolve().parents[1] / "data_samples"
 FIRST, SECOND = "2025-12-17", "2025-12-18"

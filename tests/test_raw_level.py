@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from tests.builders import NO_REAL_RECORDINGS, REAL_SAMPLES
 from vectra_analytics import EventBus, Events, EventStoreQuery, EventStoreService, VectraError
-from vectra_analytics.raw_level import RawLevel
+from vectra_analytics.live.raw_level import RawLevel
 
 
 def unfolded(kept: list[dict[str, Any]], state: set[str]) -> list[dict[str, Any]]:

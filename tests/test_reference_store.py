@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tests.builders import episode, rows, write
 from tests.test_feed_imports import HISTORY, TRACE, captured, finished, intercepted, text, update
 from tests.test_importers import ALIKE, RECORDINGS, ask, events, imported, kinds, line, refusal, rejects, save
-from vectra_analytics import EventEnvelope, EventSource, cli
+from vectra_analytics import EventEnvelope, EventSource
+from vectra_analytics.cli.recordings import describe_import
 from vectra_analytics.envelope import to_json
 from vectra_analytics.importers import reference_store
 
@@ -410,8 +411,8 @@ def test_money_is_exact_or_counted(amount: str | None, stored: Decimal | None, t
     assert one(tmp_path / "store", "cash, position_qty") == (stored, stored)
     n_lost = 2 if amount is not None and stored is None else 0
     assert report.amounts_unreadable == n_lost
-    assert (f"{n_lost} amounts of money" in cli.describe_import(report)) == bool(n_lost)
-    assert "amounts" not in cli.describe_import(imported(tmp_path / "a.parquet", tmp_path / "store", None))
+    assert (f"{n_lost} amounts of money" in describe_import(report)) == bool(n_lost)
+    assert "amounts" not in describe_import(imported(tmp_path / "a.parquet", tmp_path / "store", None))
     assert one(tmp_path / "store", "raw_json") == (json.dumps({"cash": amount}),)
 
 

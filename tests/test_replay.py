@@ -20,13 +20,13 @@ from tests.builders import NO_REAL_RECORDINGS, REAL_GAMES, REAL_SAMPLES
 from tests.test_cli import complaint, vectra
 from tests.test_feed_imports import BEYOND, FEED, TRACE, time_of, update
 from tests.test_importers import ask, compressed, imported, line, save
-from vectra_analytics.replay.script import Script
-from vectra_analytics.replay.updates import ConnectSnapshot
+from vectra_analytics.live.replay.script import Script
+from vectra_analytics.live.replay.updates import ConnectSnapshot
 
 pytest.importorskip("aiohttp", reason='needs aiohttp: pip install "vectra_analytics[record]"')
 socketio = pytest.importorskip("socketio", reason='needs python-socketio: pip install "vectra_analytics[record]"')
 
-from vectra_analytics.replay.server import serve  # noqa: E402  # what it needs was found
+from vectra_analytics.live.replay.server import serve  # noqa: E402  # what it needs was found
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "data_samples"
@@ -110,6 +110,17 @@ class Client:
         self.began = time.monotonic()
         await self._sio.connect(url, transports=transports)
         self.sid = self._sio.get_sid()
+
+    def slow_down(self, seconds: float) -> None:
+        """Wait so long before each request over HTTP."""
+        engine = self._sio.eio
+        send = engine._send_request
+
+        async def send_later(*arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(seconds)
+            return await send(*arguments, **options)
+
+        engine._send_request = send_later
 
     async def until(self, n_events: int) -> None:
         """Wait for so many events."""
@@ -294,6 +305,18 @@ def test_the_feed_of_real_recordings_gives_their_ticks(tmp_path: Path) -> None:
     assert_same_ticks(tmp_path, sources, told(*sources))
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_tick_that_is_told_twice_has_the_same_price_as_in_an_import(tmp_path: Path, is_whole: bool) -> None:
+    """The first one counts, but at the rug the rugged one; a rug that comes again earlier is the rug."""
+    lines = a_game()[: None if is_whole else -2]
+    lines[5:5] = [line(2, 9.0, game_id=GAME), line(1, 7.0, game_id=GAME)]
+    if is_whole:
+        lines[-2:] = [line(6, 5.0, game_id=GAME), rug(7, 0.015), rug(6, 0.0125)]
+    path = save(tmp_path / "game_1.jsonl", lines)
+
+    assert_same_ticks(tmp_path, [path], told(path))
+
+
 def test_several_recordings_are_played_in_the_order_of_their_first_times(tmp_path: Path) -> None:
     """Whatever their names and kinds."""
     first = save(tmp_path / "z.jsonl", [line(1, game_id="early")])
@@ -330,19 +353,32 @@ def test_each_repetition_has_games_of_its_own(tmp_path: Path) -> None:
 # When it is sent
 
 
-def test_the_pace_is_that_of_the_recording_times_the_speed(tmp_path: Path) -> None:
-    """A second is one fifth; an hour's pause is five seconds; a step back is no time."""
-    start, speed = datetime(2025, 11, 2, 1, 59), 5
+def paused(path: Path, *seconds: float) -> Path:
+    """A raw capture of events at these seconds of its clock, in this order."""
+    start = datetime(2025, 11, 2, 1, 59)
     records = [
-        {"ts": (start + timedelta(seconds=at)).isoformat(), "event": "e", "data": at} for at in (0, 0.5, 3600, 1, 3, 3)
+        {"ts": (start + timedelta(seconds=at)).isoformat(), "event": "e", "data": number}
+        for number, at in enumerate(seconds)
     ]
-    path = save(tmp_path / "f.jsonl", [json.dumps(record).encode() for record in records])
-    due = [at / speed for at in (0, 0.5, 5.5, 5.5, 7.5, 7.5)]
+    return save(path, [json.dumps(record).encode() for record in records])
 
-    client = asyncio.run(with_one_client(path, speed=speed))
+
+def test_events_are_due_at_their_recorded_distances_by_the_speed(tmp_path: Path) -> None:
+    """An hour's pause is five seconds; a step back is no time, and what follows it keeps its distances."""
+    script = Script([paused(tmp_path / "f.jsonl", 0, 0.5, 3600, 1, 3, 3)])
+
+    assert [due for due, _ in script.at_pace(1)] == [0, 0.5, 5.5, 5.5, 7.5, 7.5]
+    assert [due for due, _ in script.at_pace(2, 2)] == [0, 0.25, 2.75, 2.75, 3.75, 3.75, *(3.75, 4, 6.5, 6.5, 7.5, 7.5)]
+
+
+def test_a_client_gets_events_when_they_are_due(tmp_path: Path) -> None:
+    """Not before, and not long after, on a machine that may be busy."""
+    path, due = paused(tmp_path / "f.jsonl", 0, 1, 3), [0, 0.5, 1.5]
+
+    client = asyncio.run(with_one_client(path, speed=2))
 
     came = [at - client.began for at in client.at]
-    assert all(earliest <= at <= earliest + 3 for earliest, at in zip(due, came, strict=True))  # on a busy machine
+    assert all(earliest <= at <= earliest + 3 for earliest, at in zip(due, came, strict=True))
 
 
 def test_without_waiting_events_pass_unheard(tmp_path: Path) -> None:
@@ -359,12 +395,24 @@ def test_without_waiting_events_pass_unheard(tmp_path: Path) -> None:
 
 
 def test_a_client_that_polls_loses_nothing(tmp_path: Path) -> None:
-    """It gets all that waits in one answer, of which python-engineio takes 16 packets: never more wait."""
-    events = [("e", number) for number in range(300)]
-    began = time.monotonic()
+    """It gets all that waits in one answer, and python-engineio takes 16 packets of one: never do more wait."""
+    events = [("e", number) for number in range(100)]
+    path = save(tmp_path / "f.jsonl", captures(events))
 
-    assert received(save(tmp_path / "f.jsonl", captures(events)), transports=["polling"]) == said(events)
-    assert time.monotonic() - began < 4  # nobody waits for it to close a connection that it has not
+    async def poll_slowly() -> Client:
+        client = Client()
+        client.slow_down(0.05)
+        async with feed(path) as (url, _):
+            await client.connect(url, ["polling"])
+            await client.gone.wait()
+            await client.leave()
+            client.began = time.monotonic()
+        return client
+
+    client = asyncio.run(poll_slowly())
+
+    assert client.got == said(events)
+    assert time.monotonic() - client.began < 4  # nobody waits for it to close a connection that it has not
 
 
 # Who gets it

@@ -213,7 +213,7 @@ def test_a_shipped_view_of_then_is_taken_from_the_meta_file(
     done = query.export(tmp_path / "f.parquet", view="ticks")
     changed = dict(catalogue())
     changed["ticks"] = dataclasses.replace(changed["ticks"], sql=f"{changed['ticks'].sql} LIMIT 3")
-    monkeypatch.setattr("vectra_analytics.reproduction.catalogue", lambda: Views(changed))
+    monkeypatch.setattr("vectra_analytics.maintenance.reproduction.catalogue", lambda: Views(changed))
 
     assert reproduce(done.meta_path, query.paths).outcome == "same file"
 

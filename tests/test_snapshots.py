@@ -21,7 +21,7 @@ from vectra_analytics import (
     vacuum,
 )
 from vectra_analytics.catalog import Catalog
-from vectra_analytics.snapshotting import snapshots
+from vectra_analytics.maintenance.snapshotting import snapshots
 
 LATER = START + timedelta(days=2)
 

@@ -21,10 +21,10 @@ from vectra_analytics import (
     prune,
     snapshot,
     vacuum,
-    vacuuming,
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.features import catalogue
+from vectra_analytics.maintenance import vacuuming
 
 DAY = timedelta(days=1)
 
@@ -159,7 +159,8 @@ _CHILD = """
 import os, sys, signal
 from datetime import datetime
 from pathlib import Path
-from vectra_analytics import catalog, vacuum, vacuuming
+from vectra_analytics import catalog, vacuum
+from vectra_analytics.maintenance import vacuuming
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -24,17 +24,17 @@ from vectra_analytics.query import EventStoreQuery
 from vectra_analytics.writer import ParquetWriter
 
 if TYPE_CHECKING:
-    from vectra_analytics.compaction import AutoCompaction, CompactionReport, compact
-    from vectra_analytics.event_bus import EventBus, Events
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
-    from vectra_analytics.pruning import PruneReport, prune
-    from vectra_analytics.repairing import RepairReport, repair
-    from vectra_analytics.reproduction import ReproduceReport, reproduce
-    from vectra_analytics.service import EventStoreService
-    from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
-    from vectra_analytics.vacuuming import VacuumReport, vacuum
-    from vectra_analytics.verification import VerifyReport, verify
+    from vectra_analytics.live.event_bus import EventBus, Events
+    from vectra_analytics.live.service import EventStoreService
+    from vectra_analytics.maintenance.compaction import AutoCompaction, CompactionReport, compact
+    from vectra_analytics.maintenance.pruning import PruneReport, prune
+    from vectra_analytics.maintenance.repairing import RepairReport, repair
+    from vectra_analytics.maintenance.reproduction import ReproduceReport, reproduce
+    from vectra_analytics.maintenance.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
+    from vectra_analytics.maintenance.vacuuming import VacuumReport, vacuum
+    from vectra_analytics.maintenance.verification import VerifyReport, verify
 
 __all__ = [
     "AutoCompaction",
@@ -82,30 +82,30 @@ __all__ = [
 
 
 _LATER = {
-    "AutoCompaction": "compaction",
-    "CompactionReport": "compaction",
-    "EventBus": "event_bus",
-    "EventStoreService": "service",
-    "Events": "event_bus",
+    "AutoCompaction": "maintenance.compaction",
+    "CompactionReport": "maintenance.compaction",
+    "EventBus": "live.event_bus",
+    "EventStoreService": "live.service",
+    "Events": "live.event_bus",
     "ImportReport": "importers",
     "LawReport": "law",
-    "PruneReport": "pruning",
-    "ReproduceReport": "reproduction",
-    "RepairReport": "repairing",
-    "Snapshot": "snapshotting",
-    "VacuumReport": "vacuuming",
-    "VerifyReport": "verification",
+    "PruneReport": "maintenance.pruning",
+    "ReproduceReport": "maintenance.reproduction",
+    "RepairReport": "maintenance.repairing",
+    "Snapshot": "maintenance.snapshotting",
+    "VacuumReport": "maintenance.vacuuming",
+    "VerifyReport": "maintenance.verification",
     "check_view": "law",
-    "compact": "compaction",
-    "delete_snapshot": "snapshotting",
+    "compact": "maintenance.compaction",
+    "delete_snapshot": "maintenance.snapshotting",
     "import_recordings": "importers",
-    "prune": "pruning",
-    "reproduce": "reproduction",
-    "repair": "repairing",
-    "snapshot": "snapshotting",
-    "snapshots": "snapshotting",
-    "vacuum": "vacuuming",
-    "verify": "verification",
+    "prune": "maintenance.pruning",
+    "reproduce": "maintenance.reproduction",
+    "repair": "maintenance.repairing",
+    "snapshot": "maintenance.snapshotting",
+    "snapshots": "maintenance.snapshotting",
+    "vacuum": "maintenance.vacuuming",
+    "verify": "maintenance.verification",
 }
 
 

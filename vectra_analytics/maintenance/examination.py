@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from vectra_analytics.catalog_copy import CatalogCopy, KnownFile, copied
 from vectra_analytics.errors import CorruptStore
-from vectra_analytics.file_contents import Footer, NotOurs, Rows, check_day, hashes_of, rows_of
 from vectra_analytics.live_files import MISSING
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile, copied
+from vectra_analytics.maintenance.file_contents import Footer, NotOurs, Rows, check_day, hashes_of, rows_of
+from vectra_analytics.maintenance.strays import Stray, newer_than, strays_in
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.sound_files import games_text
-from vectra_analytics.strays import Stray, newer_than, strays_in
 
 _READERS = 4  # files looked at at the same time
 _PUT_BACK = "put it back from a copy, or run vectra repair, which moves it to quarantine"

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vectra_analytics import bus_events
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.envelope import DocType, EventEnvelope, EventSource
 from vectra_analytics.errors import CommitFailed, InvalidEvent, VectraError
-from vectra_analytics.event_bus import Callback, Events
+from vectra_analytics.live import bus_events
+from vectra_analytics.live.event_bus import Callback, Events
+from vectra_analytics.live.raw_level import RawLevel
+from vectra_analytics.live.recording_status import RecordingStatus
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.raw_level import RawLevel
-from vectra_analytics.recording_status import RecordingStatus
 from vectra_analytics.writer import ParquetWriter
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class EventStoreService:
         As those of :class:`~vectra_analytics.ParquetWriter`.
     raw
         How much of a gameStateUpdate's JSON is kept: ``all`` of it, its ``changes``, or ``none`` but what ticks are
-        made of; see :class:`~vectra_analytics.raw_level.RawLevel`.
+        made of; see :class:`~vectra_analytics.live.raw_level.RawLevel`.
 
     Notes
     -----

@@ -10,8 +10,8 @@ from typing import Any
 from vectra_analytics import payload
 from vectra_analytics.envelope import Direction, EventEnvelope, EventSource, Number, money
 from vectra_analytics.errors import InvalidEvent
-from vectra_analytics.event_bus import Events
-from vectra_analytics.raw_level import RawLevel
+from vectra_analytics.live.event_bus import Events
+from vectra_analytics.live.raw_level import RawLevel
 
 _ACTIONS = {
     Events.TRADE_BUY: "buy",

@@ -7,7 +7,7 @@ from typing import Any
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import VectraError
-from vectra_analytics.maintenance import explained, time_at
+from vectra_analytics.maintenance.time_and_errors import explained, time_at
 from vectra_analytics.paths import EventStorePaths
 
 

@@ -13,20 +13,20 @@ from typing import Any
 
 import orjson
 
-from vectra_analytics import quarantine
 from vectra_analytics.catalog import Catalog, give_layout
-from vectra_analytics.catalog_copy import CatalogCopy, copied
 from vectra_analytics.errors import CorruptStore, VectraError
-from vectra_analytics.examination import Examination, Progress, examine
-from vectra_analytics.file_contents import Footer, NotOurs
-from vectra_analytics.maintenance import explained
-from vectra_analytics.mending import Outcome, add_prunes, count_rejects, is_missing, mend, revivable
+from vectra_analytics.maintenance import quarantine
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied
+from vectra_analytics.maintenance.examination import Examination, Progress, examine
+from vectra_analytics.maintenance.file_contents import Footer, NotOurs
+from vectra_analytics.maintenance.mending import Outcome, add_prunes, count_rejects, is_missing, mend, revivable
+from vectra_analytics.maintenance.strays import Stray
+from vectra_analytics.maintenance.taking_in import Choice, choose
+from vectra_analytics.maintenance.time_and_errors import explained
+from vectra_analytics.maintenance.vacuuming import GRACE
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.sound_files import games_text
-from vectra_analytics.strays import Stray
-from vectra_analytics.taking_in import Choice, choose
-from vectra_analytics.vacuuming import GRACE
 from vectra_analytics.whole_files import sync_folder, write_whole
 
 _LOCK_SECONDS = 60.0  # as long as a commit waits for another one

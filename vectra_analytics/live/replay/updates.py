@@ -11,7 +11,7 @@ _PRESALE_MS = 10_000  # what is left of the countdown when buying opens
 
 
 class _Game:
-    """The prices of a game as far as they were told: a ghost's is none."""
+    """The prices of a game as far as they were told."""
 
     def __init__(self, game_id: str | None = None) -> None:
         self.game_id = game_id
@@ -23,11 +23,11 @@ class _Game:
         if is_rug and (self.rug_tick is None or tick < self.rug_tick):
             self.rug_tick = tick
             self._prices[tick] = price
-        elif self.rug_tick is None or tick < self.rug_tick:
+        else:
             self._prices.setdefault(tick, price)
 
     def prices(self, first: int, last: int) -> dict[int, float]:
-        """Those of the ticks from first to last, to the rug at most, that were seen."""
+        """Those of the ticks from first to last that were seen; what comes after the rug is a ghost."""
         last = last if self.rug_tick is None else min(last, self.rug_tick)
         return {tick: self._prices[tick] for tick in range(first, last + 1) if tick in self._prices}
 

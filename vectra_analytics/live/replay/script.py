@@ -12,9 +12,10 @@ from vectra_analytics.errors import VectraError
 from vectra_analytics.importers.gathering import Recording
 from vectra_analytics.importers.lines import Source
 from vectra_analytics.importers.recordings import read_rows, recordings_of_lines
-from vectra_analytics.replay.updates import UPDATE, TickUpdates
+from vectra_analytics.live.replay.updates import UPDATE, TickUpdates
 
 _OF_THE_CONNECTION = frozenset({"connect", "connect_error", "disconnect"})  # Socket.IO's own: none can be sent
+_LONGEST_PAUSE_S = 5.0  # of recorded time
 _GAME_ID = re.compile(r"(?<![0-9A-Za-z])(\d{8}-[0-9a-f]{8})[0-9a-f]{8}(?![0-9A-Za-z])")
 
 
@@ -60,6 +61,19 @@ class Script:
         last eight digits, wherever in an event it stands. Other ids stay as they are.
         """
         return self._read([], repetition)
+
+    def at_pace(self, speed: float, repeat: int = 1) -> Iterator[tuple[float, FeedEvent]]:
+        """All events as many times as asked for, each with the seconds behind the first one at which it is due.
+
+        The times between events are divided by the speed. A pause of more than 5 s counts as 5 s, a step back as none.
+        """
+        due, before = 0.0, None
+        for repetition in range(repeat):
+            for event in self.events(repetition):
+                if before is not None:
+                    due += min(max(event.ts - before, 0) / 1e6, _LONGEST_PAUSE_S) / speed
+                before = event.ts
+                yield due, event
 
     def _read(self, passed_over: list[tuple[Path, int, str]], repetition: int = 0) -> Iterator[FeedEvent]:
         ticks = TickUpdates()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import VectraError
 from vectra_analytics.live_files import SupersededFile
-from vectra_analytics.maintenance import explained, microseconds, time_of
+from vectra_analytics.maintenance.time_and_errors import explained, microseconds, time_of
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.whole_files import sync_folder
 

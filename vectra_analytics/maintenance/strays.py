@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vectra_analytics.catalog_copy import CatalogCopy
-from vectra_analytics.file_contents import Footer, NotOurs, hashes_of
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy
+from vectra_analytics.maintenance.file_contents import Footer, NotOurs, hashes_of
 from vectra_analytics.paths import EventStorePaths
 
 _OUR_NAME = re.compile(r"\d{6}_v(\d{8,})_[0-9a-f]{8}\.parquet").fullmatch

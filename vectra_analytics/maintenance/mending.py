@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vectra_analytics.catalog_copy import CatalogCopy, KnownFile
 from vectra_analytics.commit import runs_of
-from vectra_analytics.examination import Examination, seqs_of
-from vectra_analytics.file_contents import Rows
 from vectra_analytics.live_files import MISSING
-from vectra_analytics.strays import Stray
-from vectra_analytics.taking_in import Choice
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile
+from vectra_analytics.maintenance.examination import Examination, seqs_of
+from vectra_analytics.maintenance.file_contents import Rows
+from vectra_analytics.maintenance.strays import Stray
+from vectra_analytics.maintenance.taking_in import Choice
 
 
 @dataclass(slots=True)

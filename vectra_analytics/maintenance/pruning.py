@@ -14,9 +14,9 @@ from vectra_analytics.commit import runs_of
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.live_files import LiveFile
-from vectra_analytics.maintenance import explained, time_of
+from vectra_analytics.maintenance.row_proof import fingerprint
+from vectra_analytics.maintenance.time_and_errors import explained, time_of
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.row_proof import fingerprint
 
 _ATTEMPTS = 5  # a compaction, or events that come late, may change the days in question while they are looked at
 

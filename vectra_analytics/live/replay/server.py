@@ -9,11 +9,10 @@ from typing import IO, Any
 
 from vectra_analytics.envelope import to_json
 from vectra_analytics.errors import VectraError
-from vectra_analytics.replay.script import FeedEvent, Script
-from vectra_analytics.replay.updates import UPDATE, ConnectSnapshot
+from vectra_analytics.live.replay.script import FeedEvent, Script
+from vectra_analytics.live.replay.updates import UPDATE, ConnectSnapshot
 
 _HOST = "127.0.0.1"  # and no other: a recording may name players
-_LONGEST_PAUSE_S = 5.0  # of recorded time
 # What may wait for a client. One that polls gets all of it at once, and python-engineio takes 16 packets of that.
 _MOST_WAITING, _MOST_WAITING_POLLED = 1000, 10
 _LOOK_AGAIN_S = 0.005
@@ -38,10 +37,8 @@ async def serve(
         Called with the URL as soon as clients can connect.
     port
         Of 127.0.0.1; 0 for any free one.
-    speed
-        By which the times between events are divided. A pause of more than 5 s counts as 5 s, a step back as none.
-    repeat
-        How many times; :meth:`Script.events` says what becomes of the ids of games.
+    speed, repeat
+        As in :meth:`Script.at_pace`; :meth:`Script.events` says what becomes of the ids of games.
     waits_for_client
         Whether to begin when the first client has connected, or at once.
     sent
@@ -84,14 +81,10 @@ async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
 
 async def _play(script: Script, server: "_Server", speed: float, repeat: int) -> None:
     loop = asyncio.get_running_loop()
-    due, before = loop.time(), None
-    for repetition in range(repeat):
-        for event in script.events(repetition):
-            if before is not None:
-                due += min(max(event.ts - before, 0) / 1e6, _LONGEST_PAUSE_S) / speed
-            before = event.ts
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            await server.tell(event)
+    start = loop.time()
+    for due, event in script.at_pace(speed, repeat):
+        await asyncio.sleep(max(0.0, start + due - loop.time()))
+        await server.tell(event)
     await server.has_sent_all()
 
 
@@ -136,10 +129,10 @@ class _Server:
         for sid in sids:
             if sid not in self._clients:
                 continue  # it went meanwhile
-            await self._sio.emit(name, data, to=sid)
             if self._sent is not None:
                 self._sent.write(to_json({"sid": sid, "event": name, "data": data}) + "\n")
                 self._sent.flush()
+            await self._sio.emit(name, data, to=sid)  # a cancellation in here comes too late to stop it
 
     async def has_sent_all(self) -> None:
         """Wait until clients have taken what was sent."""

@@ -22,12 +22,12 @@ from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.forks import check_polars
 from vectra_analytics.live_files import LiveFile
-from vectra_analytics.maintenance import reason_of, time_of
+from vectra_analytics.maintenance.row_proof import fingerprint
+from vectra_analytics.maintenance.time_and_errors import reason_of, time_of
+from vectra_analytics.maintenance.vacuuming import clear
 from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, footer_of, write_atomically
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.row_proof import fingerprint
 from vectra_analytics.schema import EVENT_SCHEMA
-from vectra_analytics.vacuuming import clear
 from vectra_analytics.whole_files import sync_folder
 
 _CLOSED_AFTER = timedelta(hours=1)  # after the end of the UTC day

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vectra_analytics.errors import VectraError
-from vectra_analytics.event_bus import EventBus, Events
-from vectra_analytics.service import EventStoreService
+from vectra_analytics.live.event_bus import EventBus, Events
+from vectra_analytics.live.service import EventStoreService
+from vectra_analytics.maintenance.compaction import AutoCompaction
 
 URL_VARIABLE = "VECTRA_FEED_URL"
 _NEEDED = {"socketio": "python-socketio", "aiohttp": "aiohttp"}
@@ -149,7 +150,13 @@ def status_line(recorder: Recorder, service: EventStoreService, rate: float) -> 
     )
 
 
-def record(recorder: Recorder, service: EventStoreService, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+def record(
+    recorder: Recorder,
+    service: EventStoreService,
+    say: Callable[[str], None] | None = None,
+    *,
+    compaction: AutoCompaction | None = None,
+) -> dict[str, Any]:
     """Record until SIGTERM or Ctrl-C; returns the counts of service and connection.
 
     Parameters
@@ -158,6 +165,8 @@ def record(recorder: Recorder, service: EventStoreService, say: Callable[[str], 
         The recorder's; it is started and resumed here, and stopped when all is stored.
     say
         Is given :func:`status_line` each second.
+    compaction
+        Runs meanwhile; one that is at work when recording ends is waited for, when all is stored.
     """
 
     async def run() -> None:
@@ -168,7 +177,7 @@ def record(recorder: Recorder, service: EventStoreService, say: Callable[[str], 
             if saying is not None:
                 saying.cancel()
 
-    with service:
+    with compaction or contextlib.nullcontext(), service:
         service.resume()
         asyncio.run(run())
     return {**service.stats(), "n_received": recorder.n_received, "n_connected": recorder.n_connected}

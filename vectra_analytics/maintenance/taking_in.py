@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vectra_analytics.examination import Examination, seqs_of
-from vectra_analytics.file_contents import Hashes, NotOurs, Rows, check_day, hashes_of, rows_of
-from vectra_analytics.strays import Stray, commits_of
+from vectra_analytics.maintenance.examination import Examination, seqs_of
+from vectra_analytics.maintenance.file_contents import Hashes, NotOurs, Rows, check_day, hashes_of, rows_of
+from vectra_analytics.maintenance.strays import Stray, commits_of
 
 _Key = tuple[str, int | None]  # an identity; or a game whose story it is, without a seq
 
@@ -44,7 +44,7 @@ def choose(found: Examination, mentioned: Iterable[str]) -> Choice:
     Parameters
     ----------
     mentioned
-        As for :func:`~vectra_analytics.strays.commits_of`.
+        As for :func:`~vectra_analytics.maintenance.strays.commits_of`.
     """
     choice = Choice()
     pruned = found.catalog.prunes()

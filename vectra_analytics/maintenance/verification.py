@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vectra_analytics.catalog import NoCatalog
-from vectra_analytics.catalog_copy import copied
 from vectra_analytics.errors import CorruptStore
-from vectra_analytics.examination import Examination, Problem, Progress, examine, stray_problems
+from vectra_analytics.maintenance.catalog_copy import copied
+from vectra_analytics.maintenance.examination import Examination, Problem, Progress, examine, stray_problems
 from vectra_analytics.paths import EventStorePaths
 
 
@@ -56,8 +56,8 @@ def verify(
 ) -> VerifyReport:
     """Hold the catalog and the files of a store against each other.
 
-    Nothing is written, not even by SQLite: :func:`~vectra_analytics.catalog_copy.copied` says how the catalog is
-    read. Recording, compaction and queries may go on meanwhile.
+    Nothing is written, not even by SQLite: :func:`~vectra_analytics.maintenance.catalog_copy.copied` says how the
+    catalog is read. Recording, compaction and queries may go on meanwhile.
 
     Parameters
     ----------
