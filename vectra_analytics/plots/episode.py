@@ -14,6 +14,7 @@ from vectra_analytics.plots.theme import (
     VERMILLION,
     drawable,
     line_style,
+    plain,
     required,
     styled,
     titled,
@@ -118,8 +119,8 @@ def _trades(trades: pl.DataFrame) -> list[dict[str, Any]]:
                 "type": "scatter",
                 "x": some["seen_tick"],
                 "y": some["seen_price"],
-                "name": name,
-                "text": some["player_id"].fill_null("unknown player"),
+                "name": plain(name),
+                "text": [plain(player_id) for player_id in some["player_id"].fill_null("unknown player")],
                 "mode": "markers",
                 "marker": {"symbol": symbol, "size": 9, "color": color, "line": {"color": GREY, "width": 1}},
             }
@@ -145,7 +146,7 @@ def overlay(episodes: pl.DataFrame, column: str = "price", *, x: str = "tick", l
     figure = go.Figure()
     for number, game in enumerate(games):
         rows = drawable(game.sort(x), x, [column], n_lines=len(games))
-        name = str(game["game_id"][0])
+        name = plain(str(game["game_id"][0]))
         figure.add_scatter(x=rows[x], y=rows[column], name=name, mode="lines", line=line_style(number))
     figure.update_xaxes(title_text=titled(x), autorange="reversed" if x == "ticks_to_rug" else True)
     figure.update_yaxes(title_text=titled(column))

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from vectra_analytics.errors import VectraError
-from vectra_analytics.plots.theme import BLUE, line_style, required, styled, titled
+from vectra_analytics.plots.theme import BLUE, line_style, plain, required, styled, titled
 
 
 def feature_against_label(frame: pl.DataFrame, feature: str, label: str, n_bins: int = 10) -> go.Figure:
@@ -34,7 +34,7 @@ def feature_against_label(frame: pl.DataFrame, feature: str, label: str, n_bins:
     if is_flag:
         style = line_style(0)
         figure.add_scatter(x=bins["at"], y=bins["mean"], name="share true", mode="lines+markers", line=style, **about)
-        figure.update_yaxes(tickformat=".1%", title_text=f"{label}<br>(share that is true)")
+        figure.update_yaxes(tickformat=".1%", title_text=f"{plain(label)}<br>(share that is true)")
     else:
         for name, dash in (("upper quartile", "dot"), ("median", "solid"), ("lower quartile", "dot")):
             figure.add_scatter(
@@ -93,6 +93,7 @@ def feature_by_label(frame: pl.DataFrame, feature: str, label: str, n_bins: int 
 
 
 def _classes(rows: pl.DataFrame, label: str) -> list[tuple[str, pl.Series]]:
+    label = plain(label)
     if rows["_label"].dtype == pl.Boolean:
         found = [(f"{label} is {str(value).lower()}", pl.col("_label") == value) for value in (False, True)]
     else:
@@ -123,8 +124,8 @@ def correlation(frame: pl.DataFrame, columns: list[str]) -> go.Figure:
     found = np.clip(found, -1, 1)
     figure = go.Figure(
         go.Heatmap(
-            x=columns,
-            y=columns,
+            x=[plain(name) for name in columns],
+            y=[plain(name) for name in columns],
             z=[[None if np.isnan(value) else round(float(value), 4) for value in row] for row in found],
             zmin=-1,
             zmax=1,

@@ -15,6 +15,7 @@ from vectra_analytics.plots.theme import (
     VERMILLION,
     drawable,
     line_style,
+    plain,
     required,
     styled,
 )
@@ -117,7 +118,7 @@ def _events(rows: pl.DataFrame) -> list[dict[str, Any]]:
     for number, name in enumerate(shown):
         some = _with_zeros(counts.filter(pl.col("name") == name), spans)
         line = some.with_columns(run=pl.col("session_id").rle_id())
-        found += _lines(line, {"n_events": (name, line_style(number))}, n_lines=len(shown))
+        found += _lines(line, {"n_events": (plain(name), line_style(number))}, n_lines=len(shown))
     return found
 
 

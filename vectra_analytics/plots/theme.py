@@ -1,5 +1,6 @@
 """How every figure looks: legible on light and on dark paper, and to people who see colours differently."""
 
+import html
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -38,7 +39,12 @@ def _units() -> dict[str, str]:
 def titled(column: str) -> str:
     """The title of an axis that shows a column: its name and, if one of the package's views has it, its unit."""
     unit = _units().get(column)
-    return column if unit is None else f"{column} ({_UNITS.get(unit, unit)})"
+    return plain(column) if unit is None else f"{column} ({_UNITS.get(unit, unit)})"
+
+
+def plain(text: str) -> str:
+    """A name or an id as a figure shows it letter by letter: plotly takes some HTML, links too, and $...$ as formulas."""
+    return html.escape(text, quote=False).replace("$", "&#36;")
 
 
 def line_style(number: int) -> dict[str, Any]:
@@ -71,7 +77,7 @@ _HOUSE = go.layout.Template(
 
 def styled(figure: go.Figure, title: str, height: int = 420) -> go.Figure:
     """The figure in the house's look."""
-    return figure.update_layout(template=_HOUSE, title_text=title, height=height)
+    return figure.update_layout(template=_HOUSE, title_text=plain(title), height=height)
 
 
 def required(frame: pl.DataFrame, *columns: str) -> None:
