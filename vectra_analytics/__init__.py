@@ -13,6 +13,7 @@ from vectra_analytics.errors import (
     InvalidEvent,
     LawBroken,
     NotReadOnly,
+    PartialStore,
     UnknownView,
     VectraError,
     VersionVacuumed,
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from vectra_analytics.event_bus import EventBus, Events
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
+    from vectra_analytics.pruning import PruneReport, prune
     from vectra_analytics.service import EventStoreService
+    from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
+    from vectra_analytics.vacuuming import VacuumReport, vacuum
 
 __all__ = [
     "CommitFailed",
@@ -48,13 +52,22 @@ __all__ = [
     "LawReport",
     "NotReadOnly",
     "ParquetWriter",
+    "PartialStore",
+    "PruneReport",
+    "Snapshot",
     "UnknownView",
+    "VacuumReport",
     "VectraError",
     "VersionVacuumed",
     "WriterClosed",
     "check_view",
     "compact",
+    "delete_snapshot",
     "import_recordings",
+    "prune",
+    "snapshot",
+    "snapshots",
+    "vacuum",
 ]
 
 
@@ -65,9 +78,17 @@ _LATER = {
     "Events": "event_bus",
     "ImportReport": "importers",
     "LawReport": "law",
+    "PruneReport": "pruning",
+    "Snapshot": "snapshotting",
+    "VacuumReport": "vacuuming",
     "check_view": "law",
     "compact": "compaction",
+    "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
+    "prune": "pruning",
+    "snapshot": "snapshotting",
+    "snapshots": "snapshotting",
+    "vacuum": "vacuuming",
 }
 
 

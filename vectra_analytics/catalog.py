@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
-from vectra_analytics.live_files import GameRows, LiveFile
+from vectra_analytics.live_files import GameRows, LiveFile, SupersededFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.whole_files import sync_folder, write_whole
 
 _LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
-_LAYOUT = 2  # of the tables below
+_LAYOUT = 3  # of the tables below
 
 _TABLES = """
 CREATE TABLE versions (
@@ -36,7 +36,8 @@ CREATE TABLE files (
     sha256 TEXT NOT NULL,
     is_compacted INTEGER NOT NULL,          -- sorted by game and tick
     added INTEGER NOT NULL REFERENCES versions,
-    removed INTEGER REFERENCES versions     -- NULL while live
+    removed INTEGER REFERENCES versions,    -- NULL while live
+    removed_at INTEGER                      -- microseconds since 1970: from here on counts the grace period
 );
 CREATE INDEX files_removed ON files (removed);
 CREATE TABLE file_games (                   -- where a game's rows lie: they stand together in each file
@@ -70,6 +71,38 @@ CREATE TABLE rejects (                      -- files in manifests/rejects, whole
     n_rejected INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+_TABLES_SINCE_3 = """
+CREATE TABLE snapshots (                    -- versions that no maintenance closes
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    made_at INTEGER NOT NULL,               -- microseconds since 1970, UTC
+    ended_at INTEGER                        -- when it was deleted: who reads it then has the grace period, too
+);
+CREATE UNIQUE INDEX snapshots_name ON snapshots (name) WHERE ended_at IS NULL;
+CREATE TABLE prunes (                       -- what was taken out on purpose
+    version INTEGER PRIMARY KEY,            -- the one that was the first without it
+    record TEXT NOT NULL                    -- a line of manifests/pruned.jsonl
+);
+"""
+_FROM_2_TO_3 = f"""{_TABLES_SINCE_3}
+ALTER TABLE files ADD COLUMN removed_at INTEGER;
+UPDATE files SET removed_at = coalesce(
+    (SELECT strftime('%s', committed_at) * 1000000 FROM versions WHERE version = removed), 0
+) WHERE removed IS NOT NULL;
+"""
+
+LAYOUTS = (2, _LAYOUT)
+"""Those that can be read."""
+
+
+def give_layout(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, or give those of an older layout the present one."""
+    (layout,) = db.execute("PRAGMA user_version").fetchone()
+    statements = {0: _TABLES + _TABLES_SINCE_3, 2: _FROM_2_TO_3}.get(layout, "")
+    for statement in statements.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {_LAYOUT}")
+
 
 _FILE_COLUMNS = "file_id, path, doc_type, date, files.n_rows AS n_rows, n_bytes, ts_min, ts_max, sha256, is_compacted"
 _IS_LIVE = "added <= ?1 AND (removed IS NULL OR removed > ?1)"
@@ -80,6 +113,7 @@ class Catalog:
 
     def __init__(self, paths: EventStorePaths, *, create: bool = False) -> None:
         self.paths = paths
+        self._opened: tuple[int, int] | None = None  # which file it is, of one that can be written
         self.durable_folders: set[Path] = set()  # partitions whose names are known to survive a power cut
         file = paths.catalog_file
         n_bytes = _size(file)
@@ -104,9 +138,10 @@ class Catalog:
                 self._db = _connected(f"{file.as_uri()}?mode=ro&immutable=1", is_uri=True)
             except sqlite3.DatabaseError:
                 raise self._explained(error) from error
-            self._check_layout()
+            self._bring_up_to_date()
             return
         try:
+            self._opened = _place(file)
             mode = self._begin()
         except BaseException as error:
             self._db.close()
@@ -133,8 +168,8 @@ class Catalog:
         self._run("PRAGMA synchronous = FULL")
         if self._run("PRAGMA user_version").fetchone()[0] == 0:
             self._create()
-        self._check_layout()
         (mode,) = self._run("PRAGMA journal_mode").fetchone()
+        self._bring_up_to_date()
         return str(mode)
 
     def _create(self) -> None:
@@ -151,17 +186,35 @@ class Catalog:
         with self.transaction():
             # Another process may have been first while this one waited for the lock.
             if self._run("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";\n"):
-                    self._run(statement)
-                self._run(f"PRAGMA user_version = {_LAYOUT}")
+                give_layout(self._db)
 
-    def _check_layout(self) -> None:
-        (layout,) = self._run("PRAGMA user_version").fetchone()
+    def _bring_up_to_date(self) -> None:
+        """Give the tables of an older layout the present one; raise where they are of another one."""
+        layout = self._layout()
+        if layout == 2:
+            try:
+                with self.transaction():
+                    if self._layout() == 2:  # no other process has done it meanwhile
+                        give_layout(self._db)
+            except (sqlite3.OperationalError, VectraError) as error:
+                if "readonly" not in str(error):
+                    raise
+                # Whoever may only read is given a copy in the present layout.
+                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                self._db.backup(copy)
+                self._db.close()
+                self._db = copy
+                give_layout(self._db)
+            layout = self._layout()
         if layout != _LAYOUT:
             raise VectraError(
                 f"the catalog {self.paths.catalog_file} has layout {layout}, and this version of vectra_analytics "
                 f"reads layout {_LAYOUT}; use the version that wrote it, or import the recordings into a new store"
             )
+
+    def _layout(self) -> int:
+        (layout,) = self._run("PRAGMA user_version").fetchone()
+        return int(layout)
 
     def _explained(self, error: sqlite3.DatabaseError) -> VectraError:
         text = str(error)
@@ -200,13 +253,40 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
         try:
+            self._check_place()
             yield
+            self._check_place()
             self._run("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._run("ROLLBACK")
             raise
+
+    def _check_place(self) -> None:
+        """Raise where another file has come into the place of the one that is open; the next call has that one.
+
+        A repair that makes the catalog anew holds the lock of the old one until the new one is in its place, so nobody
+        can end a transaction on a file that no reader will look at.
+        """
+        file = self.paths.catalog_file
+        place = _place(file)
+        if place == self._opened:
+            return
+        if place is not None:
+            self._db.close()
+            self._db, self._opened = _connected(str(file)), place
+            self._run("PRAGMA synchronous = FULL")
+            self._bring_up_to_date()
+        raise VectraError(
+            f"the catalog {file} is not the file that was opened: a repair has made it anew, or it was moved; "
+            "nothing was changed, try again"
+        )
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For maintenance that has SQL of its own; to be used inside a transaction."""
+        return self._db
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -231,7 +311,16 @@ class Catalog:
         if not 0 <= version <= newest:
             raise VectraError(f"the store at {self.paths.data_dir} has no version {version}; it has 0 to {newest}")
         if version and not self._run("SELECT 1 FROM versions WHERE version = ?", (version,)).fetchone():
-            raise VersionVacuumed(f"version {version} of the store at {self.paths.data_dir} was vacuumed")
+            raise VersionVacuumed(
+                f"version {version} of the store at {self.paths.data_dir} was vacuumed; read the newest one, or pin "
+                "one with `vectra snapshot NAME` before files of it are superseded"
+            )
+
+    def readable_version(self, version: int | str) -> int:
+        """The number of a version that can be read, or of the one that a snapshot of this name pins."""
+        number = self.snapshot_version(version) if isinstance(version, str) else version
+        self.check_version(number)
+        return number
 
     def live_files(self, version: int) -> list[LiveFile]:
         """The files of ``version``, in the order they were added."""
@@ -328,7 +417,7 @@ class Catalog:
     def add_version(self, commit_id: str) -> int:
         """Open the next store version."""
         version = self.version() + 1
-        self._run("INSERT INTO versions VALUES (?, ?, ?)", (version, _now(), commit_id))
+        self._run("INSERT INTO versions VALUES (?, ?, ?)", (version, _as_text(_now()), commit_id))
         return version
 
     def may_have(self, commit_id: str) -> bool:
@@ -395,25 +484,37 @@ class Catalog:
         ).fetchone()
         if n_live != len(files):
             return False
-        self._run(
-            "UPDATE files SET removed = ? WHERE file_id IN (SELECT value FROM json_each(?))", (version, _ids(files))
-        )
         # The grace period begins now, not when the version was taken: between lies the rewriting.
-        self._run("UPDATE versions SET committed_at = ? WHERE version = ?", (_now(), version))
+        self._run(
+            "UPDATE files SET removed = ?, removed_at = ? WHERE file_id IN (SELECT value FROM json_each(?))",
+            (version, _now(), _ids(files)),
+        )
+        self._run("UPDATE versions SET committed_at = ? WHERE version = ?", (_as_text(_now()), version))
         return True
 
-    def retire(self, before: str) -> list[Path]:
-        """Close the versions that need files superseded before a time (as in ``versions``); returns these files."""
-        expired = "removed IN (SELECT version FROM versions WHERE committed_at < ?1)"
-        with self.transaction():
-            (newest,) = self._run(f"SELECT max(removed) FROM files WHERE {expired}", (before,)).fetchone()
-            if newest is not None:
-                self._run("DELETE FROM versions WHERE version < ?", (newest,))
-        # Those that an interrupted call has left have no version any more.
+    def superseded(self) -> list[SupersededFile]:
+        """All files that were live once and are not any more, and are still known."""
         rows = self._run(
-            f"SELECT path FROM files WHERE {expired} OR removed <= (SELECT min(version) FROM versions)", (before,)
+            "SELECT path, n_bytes, added, removed, coalesce(removed_at, ?) FROM files WHERE removed IS NOT NULL "
+            "ORDER BY file_id",
+            (_now(),),
         )
-        return [self.paths.events_parquet_dir / path for (path,) in rows]
+        return [SupersededFile(self.paths.events_parquet_dir / path, *about) for path, *about in rows]
+
+    def date_superseded(self) -> None:
+        """Let the grace period of superseded files of which nobody said when, as a rebuilt catalog may, begin now."""
+        self._run("UPDATE files SET removed_at = ? WHERE removed IS NOT NULL AND removed_at IS NULL", (_now(),))
+
+    def n_versions(self, first: int, end: int) -> int:
+        """How many of the versions from ``first`` to before ``end`` can be read."""
+        (n_versions,) = self._run(
+            "SELECT count(*) FROM versions WHERE version >= ? AND version < ?", (first, end)
+        ).fetchone()
+        return int(n_versions)
+
+    def close_versions(self, first: int, end: int) -> None:
+        """From now on the versions from ``first`` to before ``end`` cannot be read."""
+        self._run("DELETE FROM versions WHERE version >= ? AND version < ?", (first, end))
 
     def forget(self, files: Sequence[Path]) -> None:
         """Drop what the catalog has of superseded files that are gone from the disk."""
@@ -423,8 +524,67 @@ class Catalog:
             for table in ("file_games", "file_sessions", "files"):
                 self._run(f"DELETE FROM {table} WHERE file_id IN {ids}", (names,))
 
+    def snapshots(self) -> list[tuple[str, int, int]]:
+        """The (name, version, microseconds since 1970 when it was made) of each snapshot, the oldest first."""
+        return self._run(
+            "SELECT name, version, made_at FROM snapshots WHERE ended_at IS NULL ORDER BY made_at, name"
+        ).fetchall()
+
+    def snapshot_version(self, name: str) -> int:
+        """The version that a snapshot pins."""
+        pinned = {known: version for known, version, _ in self.snapshots()}
+        if name not in pinned:
+            there_are = f"there are {', '.join(sorted(pinned))}" if pinned else "there is none yet"
+            raise VectraError(
+                f"the store at {self.paths.data_dir} has no snapshot {name!r}; {there_are}; "
+                "`vectra snapshot NAME` makes one"
+            )
+        return pinned[name]
+
+    def add_snapshot(self, name: str, version: int) -> None:
+        """Pin a version under this name."""
+        self._run("INSERT INTO snapshots (name, version, made_at) VALUES (?, ?, ?)", (name, version, _now()))
+
+    def end_snapshot(self, name: str) -> None:
+        """Pin its version no longer than those who read it now may need it."""
+        self._run("UPDATE snapshots SET ended_at = ? WHERE name = ? AND ended_at IS NULL", (_now(), name))
+
+    def pinned_versions(self, before: int) -> list[int]:
+        """The versions of all snapshots, those included that did not end before a time (us since 1970); ascending."""
+        rows = self._run(
+            "SELECT DISTINCT version FROM snapshots WHERE ended_at IS NULL OR ended_at >= ? ORDER BY version", (before,)
+        )
+        return [version for (version,) in rows]
+
+    def forget_snapshots(self, before: int) -> None:
+        """Drop what the catalog has of snapshots that ended before a time (us since 1970)."""
+        self._run("DELETE FROM snapshots WHERE ended_at < ?", (before,))
+
+    def games_in(self, files: Sequence[LiveFile]) -> set[str]:
+        """Every game that an event in these files names."""
+        rows = self._run(
+            "SELECT DISTINCT game_id FROM file_games WHERE file_id IN (SELECT value FROM json_each(?))", (_ids(files),)
+        )
+        return {game_id for (game_id,) in rows}
+
+    def paths_before(self, date: str) -> list[str]:
+        """Every file of an earlier day, live or superseded, as a name below events_parquet."""
+        return [path for (path,) in self._run("SELECT path FROM files WHERE date < ? ORDER BY path", (date,))]
+
+    def add_prune(self, version: int, record: str) -> None:
+        """Remember what ``version`` took out."""
+        self._run("INSERT INTO prunes VALUES (?, ?)", (version, record))
+
+    def list_prunes(self) -> None:
+        """Write ``manifests/pruned.jsonl``, which says without the catalog what was taken out on purpose."""
+        records = [record for (record,) in self._run("SELECT record FROM prunes ORDER BY version")]
+        if records:
+            write_whole(self.paths.manifests_dir / "pruned.jsonl", "".join(f"{line}\n" for line in records).encode())
+            sync_folder(self.paths.manifests_dir)
+
     def back_up(self) -> None:
         """Keep a copy of the catalog beside it, made by SQLite itself, so that none of it can be torn."""
+        self.list_prunes()
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:
             self._db.backup(copy)
             content = copy.serialize()
@@ -456,8 +616,12 @@ class Catalog:
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _as_text(microseconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds // 1_000_000))
 
 
 def _ids(files: Sequence[LiveFile]) -> str:
@@ -473,6 +637,15 @@ def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _place(file: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _size(file: Path) -> int | None:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -23,7 +24,10 @@ from vectra_analytics.features.page import described
 from vectra_analytics.importers import ImportReport, import_recordings
 from vectra_analytics.law import check_view
 from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.pruning import prune
 from vectra_analytics.query import EventStoreQuery
+from vectra_analytics.snapshotting import delete_snapshot, snapshot, snapshots
+from vectra_analytics.vacuuming import GRACE, vacuum
 
 _SHOWN_REJECTS = 10
 
@@ -406,6 +410,116 @@ def _compact(paths: EventStorePaths, as_json: bool) -> None:
         click.echo("nothing to compact: each past day is one sorted file a kind of event already")
     if report.files_deleted:
         click.echo(f"{report.files_deleted:,} files that were replaced more than 24 hours ago are deleted")
+
+
+@_vectra.command("snapshot")
+@click.argument("name", required=False)
+@click.option("--version", type=click.IntRange(min=0), help="The store version to pin. Default: the newest.")
+@click.option("--delete", "deleted", metavar="NAME", help="Delete this snapshot: its version is pinned no longer.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _snapshot(
+    paths: EventStorePaths, name: str | None, version: int | None, deleted: str | None, as_json: bool
+) -> None:
+    """Pin a store version as NAME, so that it can be read for good; without NAME, list the snapshots.
+
+    EventStoreQuery(version="NAME") reads it.
+    """
+    if deleted is not None and name is not None:
+        raise click.UsageError("Give a NAME to make a snapshot, or --delete NAME, not both.")
+    if name is None and version is not None:
+        raise click.UsageError("Give a NAME for the version.")
+    if name is not None:
+        shown, done = [snapshot(paths, name, version)], "is pinned"
+    elif deleted is not None:
+        shown, done = [delete_snapshot(paths, deleted)], "is pinned by this name no longer"
+    else:
+        shown, done = snapshots(paths), None
+    if as_json:
+        _print_json([each.to_dict() for each in shown] if done is None else shown[0].to_dict())
+    elif done is not None:
+        click.echo(f"version {shown[0].version:,} {done}: {shown[0].name}")
+    elif shown:
+        _print_table(
+            pl.DataFrame(
+                {
+                    "name": [each.name for each in shown],
+                    "version": [each.version for each in shown],
+                    "made_at": [f"{each.made_at:%Y-%m-%d %H:%M:%S}" for each in shown],
+                }
+            )
+        )
+        click.echo(f"{len(shown):,} {'snapshot' if len(shown) == 1 else 'snapshots'}; made_at is UTC")
+    else:
+        click.echo("no snapshots; `vectra snapshot NAME` makes one of the newest version")
+
+
+@_vectra.command("vacuum")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0, max=24 * 36_500),
+    default=GRACE.total_seconds() / 3600,
+    show_default=True,
+    metavar="HOURS",
+    help="How long replaced files stay for those who began to read before.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _vacuum(paths: EventStorePaths, grace: float, dry_run: bool, as_json: bool) -> None:
+    """Delete files that were replaced or pruned, and that no snapshot and no recent reader needs.
+
+    `compact` does this at its end, too. Versions that need a deleted file cannot be read any more.
+    """
+    report = vacuum(paths, timedelta(hours=grace), dry_run)
+    if as_json:
+        _print_json(report.to_dict())
+        return
+    would = "would be " if dry_run else ""
+    click.echo(
+        f"{report.files_deleted:,} files ({report.bytes_deleted / 1e6:,.1f} MB) {would}deleted, "
+        f"{report.versions_closed:,} versions {would}closed"
+    )
+    if report.leftovers_deleted:
+        click.echo(f"{report.leftovers_deleted:,} files that killed processes left {would}deleted")
+    if report.files_waiting:
+        click.echo(f"{report.files_waiting:,} files stay: they were replaced less than {grace:g} hours ago")
+    if report.files_pinned:
+        click.echo(f"{report.files_pinned:,} files stay: a snapshot needs them")
+
+
+@_vectra.command("prune")
+@click.option("--before", required=True, metavar="DATE", help="The first UTC day that stays, as YYYY-MM-DD.")
+@click.option("--yes", is_flag=True, help="Do it. Without this, only say what would go.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _prune(paths: EventStorePaths, before: str, yes: bool, as_json: bool) -> None:
+    """Take all events of the days before DATE out of the store, for good: no import of the same brings them back.
+
+    Older versions have them until `vectra vacuum` deletes the files, from 24 hours later on; a snapshot keeps them.
+    """
+    report = prune(paths, before, yes)
+    if as_json:
+        _print_json(report.to_dict())
+        return
+    if not report.n_files:
+        click.echo(f"nothing to prune: there are no events before {report.before}")
+        return
+    click.echo(
+        f"{report.n_rows:,} events of {len(report.days):,} {'day' if len(report.days) == 1 else 'days'} "
+        f"({report.days[0]} to {report.days[-1]}), {report.n_games:,} whole games, in {report.n_files:,} files "
+        f"({report.n_bytes / 1e6:,.1f} MB) {'are gone' if report.done else 'would go'}"
+    )
+    if report.n_games_in_part:
+        verb = "have lost" if report.done else "would lose"
+        click.echo(f"{report.n_games_in_part:,} games {verb} only a part of their rows, those before {report.before}")
+    if report.done:
+        click.echo(f"version {report.version:,} is without them; `vectra vacuum` frees the space in 24 hours")
+    else:
+        click.echo("nothing is changed; --yes does it")
 
 
 @_vectra.command("demo")

@@ -127,7 +127,7 @@ def _store(
         sync_folder(folder)
     catalog.durable_folders |= folders
     for session_id, seqs in by_session.items():
-        for run in _runs(sorted(seqs)):
+        for run in runs_of(sorted(seqs)):
             catalog.add_run(session_id, *run)
 
 
@@ -254,7 +254,7 @@ def _read_stored(catalog: Catalog, wanted: dict[str, tuple[int, int]]) -> pl.Dat
     for session_id, (low, high) in wanted.items():
         for file in catalog.files_of_session(session_id, low, high):
             files.setdefault(file, []).append(session_id)
-    frames = []
+    frames = [_frame(BATCH_SCHEMA.empty_table())]
     for (path, doc_type), sessions in files.items():
         try:
             table = pq.read_table(path, filters=[("session_id", "in", sessions)], partitioning=None)
@@ -281,15 +281,17 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
     paired = again.join(kept, on=_IDENTITY, how="left", suffix="_kept", maintain_order="left")
     # A complete game is itself whenever it was captured; of other events every column counts. Of JSON the
     # meaning counts, not the order of keys.
+    # A row that was stored and is not any more was pruned: what is pruned stays gone, and nothing is left to compare.
     columns = [name for name in content if name != "raw_json"]
     judged = paired.select(
         *("_row", "session_id", "seq", "raw_json", "raw_json_kept"),
         is_same=pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"{c}_kept")) for c in columns)
         | pl.all_horizontal(pl.col(c).eq(pl.col(f"{c}_kept")) for c in ("doc_type", "game_id"))
         & pl.col("doc_type").eq("complete_game"),
+        is_pruned=pl.col("doc_type_kept").is_null(),
     )
-    for row, session_id, seq, raw, raw_kept, is_same in judged.iter_rows():
-        if is_same and (raw == raw_kept or _canonical_hash(raw) == _canonical_hash(raw_kept)):
+    for row, session_id, seq, raw, raw_kept, is_same, is_pruned in judged.iter_rows():
+        if is_pruned or (is_same and (raw == raw_kept or canonical_hash(raw) == canonical_hash(raw_kept))):
             outcome.duplicates.append(row)
         else:
             outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
@@ -302,7 +304,7 @@ def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) ->
         if doc_type != "complete_game" or row in refused or not batch["game_id"][row].is_valid:
             continue
         game_id = batch["game_id"][row].as_py()
-        content = _canonical_hash(batch["raw_json"][row].as_py())
+        content = canonical_hash(batch["raw_json"][row].as_py())
         stored = catalog.complete_game(game_id)
         if stored is None:
             catalog.add_complete_game(game_id, content)
@@ -312,7 +314,7 @@ def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) ->
             outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
 
 
-def _canonical_hash(raw_json: str) -> str:
+def canonical_hash(raw_json: str) -> str:
     """The same for texts that differ only in spaces and the order of keys."""
     try:
         canonical = orjson.dumps(orjson.loads(raw_json), option=orjson.OPT_SORT_KEYS)
@@ -321,7 +323,7 @@ def _canonical_hash(raw_json: str) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+def runs_of(seqs: Iterable[int]) -> Iterator[tuple[int, int, int]]:
     """Ascending numbers as (first, last, step): 1 2 3 10 20 30 gives (1, 3, 1) and (10, 30, 10)."""
     run: tuple[int, int, int] | None = None
     for seq in seqs:

@@ -9,25 +9,23 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.forks import check_polars
 from vectra_analytics.live_files import LiveFile
+from vectra_analytics.maintenance import reason_of, time_of
 from vectra_analytics.parquet import ROW_GROUP_ROWS, WrittenFile, footer_of, write_atomically
 from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.row_proof import fingerprint
 from vectra_analytics.schema import EVENT_SCHEMA
+from vectra_analytics.vacuuming import clear
 from vectra_analytics.whole_files import sync_folder
-
-GRACE = timedelta(hours=24)
-"""How long superseded files stay for readers that began before."""
 
 _CLOSED_AFTER = timedelta(hours=1)  # after the end of the UTC day
 _GROUP_BYTES = 64 << 20  # of a row group in memory: raw events of the feed are large
@@ -60,8 +58,8 @@ def compact(
     """Make one file, sorted by (game_id, tick, ts, seq), of all files that a closed day has of a doc_type.
 
     A day is closed an hour after its end (UTC). Writers and readers go on meanwhile; what is written to a closed
-    day afterwards is taken in by the next compaction. Older versions can be read for :data:`GRACE`, then the
-    superseded files are deleted.
+    day afterwards is taken in by the next compaction. At its end it deletes what :func:`~vectra_analytics.vacuum`
+    would: superseded files that no version within the grace period and no snapshot needs.
 
     Parameters
     ----------
@@ -81,9 +79,7 @@ def compact(
     """
     check_polars()
     paths = EventStorePaths.of(store)
-    time_now = datetime.now(UTC) if now is None else now
-    if time_now.tzinfo is None:
-        raise VectraError(f"now is {time_now}, a time without a zone; give it in UTC")
+    time_now = time_of(now)
     report = CompactionReport()
     with Catalog(paths) as catalog:
         place: Path = paths.data_dir
@@ -98,14 +94,13 @@ def compact(
                 if progress is not None:
                     progress(done, total)
             place = paths.events_parquet_dir
-            _sweep(catalog, time_now - GRACE)  # as long as the catalog has the versions of what it finds
-            report.files_deleted = _delete_superseded(catalog, time_now - GRACE)
+            report.files_deleted = clear(catalog, time_now).files_deleted
             place = paths.manifests_dir
             catalog.back_up()
         except (OSError, duckdb.Error, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise VectraError(
-                f"cannot compact {place}: {reason}; its files stay as they were, and the same call goes on from there"
+                f"cannot compact {place}: {reason_of(error)}; its files stay as they were, and the same call goes on "
+                "from there"
             ) from error
     return report
 
@@ -211,56 +206,5 @@ def _as_live(files: list[LiveFile], written: WrittenFile) -> LiveFile:
 
 def _holds_the_same(data_dir: Path, files: list[LiveFile], new: LiveFile) -> bool:
     """Whether both have the same rows, whatever their order, by what is now on the disk."""
-    before, after = _fingerprint(data_dir, files), _fingerprint(data_dir, [new])
-    return before == after and after[0] == new.n_rows
-
-
-def _fingerprint(data_dir: Path, files: list[LiveFile]) -> tuple[Any, ...]:
-    """The number of rows, and the sum and the exclusive or of hashes of whole rows: identity and content."""
-    columns = ", ".join(EVENT_SCHEMA.names)
-    with Relations(data_dir, files) as relations, relations.explained():
-        sql = relations.select(
-            files[0].doc_type, f"count(*), sum(hash({columns})::HUGEINT), bit_xor(hash('again', {columns}))"
-        )
-        (found,) = relations.relation(sql).fetchall()
-    return tuple(found)
-
-
-def _sweep(catalog: Catalog, before: datetime) -> None:
-    """Delete what killed processes have left: unfinished files, and new files of compactions that were not exchanged.
-
-    A file of a commit that no version knows stays: if the catalog is older than the files, it is needed to repair it.
-    """
-    for file in catalog.paths.events_parquet_dir.glob("doc_type=*/date=*/*"):
-        try:
-            is_young = file.stat().st_mtime >= before.timestamp()
-        except FileNotFoundError:  # a writer has finished it meanwhile, or another compaction has deleted it
-            continue
-        if is_young:
-            continue
-        is_unfinished = file.name.startswith(".") and file.suffix == ".part"
-        if is_unfinished or (
-            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_ours(catalog, file)
-        ):
-            file.unlink(missing_ok=True)
-
-
-def _is_ours(catalog: Catalog, file: Path) -> bool:
-    """Whether a compaction that the catalog knows of wrote the file."""
-    try:
-        commit_id = (pq.read_metadata(file).metadata or {}).get(b"vectra.commit_id", b"").decode()
-    except (OSError, pa.ArrowException):
-        return False
-    return catalog.has_commit(commit_id)
-
-
-def _delete_superseded(catalog: Catalog, before: datetime) -> int:
-    """Delete files that no version within the grace period reads."""
-    files = catalog.retire(before.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    for file in files:
-        file.unlink(missing_ok=True)
-    for folder in {file.parent for file in files}:
-        sync_folder(folder)
-    if files:
-        catalog.forget(files)
-    return len(files)
+    before, after = fingerprint(data_dir, files), fingerprint(data_dir, [new])
+    return before == after and after.n_rows == new.n_rows

@@ -10,15 +10,19 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
+import polars as pl
+import pyarrow as pa
+from duckdb.polars_io import duckdb_source
 
-from vectra_analytics.errors import CorruptStore, NotReadOnly, UnknownView, VectraError
+from vectra_analytics.errors import NotReadOnly, UnknownView, VectraError
 from vectra_analytics.features import Views, catalogue
 from vectra_analytics.features.header import tokens, words_of
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA
+from vectra_analytics.sound_files import first_bad
 
 _SQL_TYPES = {"timestamp[us, tz=UTC]": "TIMESTAMPTZ", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
 
@@ -204,14 +208,65 @@ class Relations:
             if re.search(r"Can only (delete from|update) base table|is not an? table", str(error)):
                 raise NotReadOnly(f"the statement would change something: {_first_line(error)}") from error
             raise
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-            for file in self._files:
-                problem = file.problem()
-                if problem is None and file.path.name in str(error):
-                    problem = f"the live file {file.path} is damaged: {_first_line(error)}"
-                if problem:
-                    raise CorruptStore(problem) from error
+        except duckdb.Error as error:
+            bad = first_bad(self._files) if type(error) in _ERRORS_OF_READING else None
+            if bad is not None:
+                raise bad from error
             raise
+
+    def lazily(self, relation: duckdb.DuckDBPyRelation) -> pl.LazyFrame:
+        """The relation as a lazy frame; what goes wrong when it is collected is explained, too."""
+        schema = relation.limit(0).pl().schema
+        return duckdb_source(cast(duckdb.DuckDBPyRelation, _LazyRelation(self, relation)), schema)
+
+
+# What DuckDB makes of bytes that are not what they were; its base class is what a torn page header gives.
+_ERRORS_OF_READING = {
+    duckdb.Error,
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.InvalidInputException,
+    duckdb.SerializationException,
+}
+
+
+class _LazyRelation:
+    """A relation as DuckDB's source for Polars uses it."""
+
+    def __init__(self, relations: Relations, relation: duckdb.DuckDBPyRelation) -> None:
+        self._relations = relations
+        self._relation = relation
+
+    def project(self, columns: str) -> "_LazyRelation":
+        return _LazyRelation(self._relations, self._relation.project(columns))
+
+    def limit(self, n_rows: int) -> "_LazyRelation":
+        return _LazyRelation(self._relations, self._relation.limit(n_rows))
+
+    def filter(self, condition: str) -> "_LazyRelation":
+        return _LazyRelation(self._relations, self._relation.filter(condition))
+
+    def to_arrow_reader(self, *batch_size: int) -> "_LazyReader":
+        with self._relations.explained():
+            return _LazyReader(self._relations, self._relation.to_arrow_reader(*batch_size))
+
+
+class _LazyReader:
+    """Batches of rows."""
+
+    def __init__(self, relations: Relations, reader: pa.RecordBatchReader) -> None:
+        self._relations = relations
+        self._reader = reader
+
+    def read_next_batch(self) -> pa.RecordBatch | None:
+        try:
+            with self._relations.explained():
+                return self._reader.read_next_batch()
+        except StopIteration:
+            return None  # raised inside a generator it would be an error
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 @contextlib.contextmanager

@@ -35,3 +35,7 @@ class LawBroken(VectraError):
 
 class UnknownView(VectraError, LookupError):
     """No view has this name; the message lists those that there are."""
+
+
+class PartialStore(UserWarning):
+    """A query that is not strict leaves out files which are damaged or missing; its ``problems()`` lists them."""

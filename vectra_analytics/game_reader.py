@@ -17,6 +17,7 @@ from vectra_analytics.errors import CorruptStore
 from vectra_analytics.forks import check_polars
 from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.schema import EVENT_COLUMNS, EVENT_SCHEMA, MONEY, UTC_MICROSECONDS
+from vectra_analytics.sound_files import first_bad
 
 EPISODE_ORDER = ("ts", "session_id", "seq")
 
@@ -106,13 +107,10 @@ def _source(path: Path) -> Any:
 
 def _explained(error: Exception, files: Iterable[LiveFile]) -> Exception:
     """The error as one that names the file at fault."""
-    some = {file.file_id: file for file in files}.values()
-    for file in some:
-        problem = file.problem()
-        if problem:
-            return CorruptStore(problem)
-    names = ", ".join(str(file.path) for file in list(some)[:3])
-    return CorruptStore(f"a live file cannot be read: {' '.join(str(error).split())[:200]}; it is among {names}")
+    some = list({file.file_id: file for file in files}.values())
+    names = ", ".join(str(file.path) for file in some[:3])
+    text = " ".join(str(error).split())[:200]
+    return first_bad(some) or CorruptStore(f"a live file cannot be read: {text}; it is among {names}")
 
 
 class _Rows:

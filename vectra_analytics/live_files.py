@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+MISSING = "is missing"
+"""The problem of a file that is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
@@ -24,24 +27,40 @@ class LiveFile:
         """Its doc_type and its UTC day."""
         return self.doc_type, self.date
 
+    def is_in_place(self) -> bool:
+        """Whether a file of its name and size is there."""
+        try:
+            return self.path.stat().st_size == self.n_bytes
+        except OSError:
+            return False
+
     def problem(self) -> str | None:
         """What is wrong with it, as far as a look from outside tells."""
-        what = f"{self.path} ({self.n_rows} rows of {self.doc_type}, {self.date})"
         try:
             n_bytes = self.path.stat().st_size
             with self.path.open("rb") as content:
                 content.seek(max(0, n_bytes - 4))
                 ending = content.read()
-        except FileNotFoundError:
-            return (
-                f"the live file {what} is missing; if this reading began before a compaction of more than 24 hours "
-                "ago, begin it anew, else put the file back from a copy, or import its recordings into a new store"
-            )
+        except (FileNotFoundError, NotADirectoryError):
+            return MISSING
         except OSError as error:
-            return f"the live file {what} cannot be read: {error.strerror}"
-        if n_bytes != self.n_bytes or ending != b"PAR1":
-            return f"the live file {what} is damaged: it has {n_bytes} bytes and should have {self.n_bytes}"
+            return f"cannot be read: {error.strerror}"
+        if n_bytes != self.n_bytes:
+            return f"is damaged: it has {n_bytes} bytes and should have {self.n_bytes}"
+        if ending != b"PAR1":
+            return "is damaged: it does not end as a Parquet file"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class SupersededFile:
+    """One event file that older versions read: from ``added`` to before ``removed``."""
+
+    path: Path
+    n_bytes: int
+    added: int
+    removed: int
+    removed_at: int  # microseconds since 1970
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ class EventStorePaths:
         return self._data_dir / "manifests"
 
     @property
+    def quarantine_dir(self) -> Path:
+        """Files that a repair took out, each with a record."""
+        return self._data_dir / "quarantine"
+
+    @property
     def catalog_file(self) -> Path:
         """The SQLite file that says which event files are live."""
         return self.manifests_dir / "catalog.sqlite"

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from vectra_analytics.info import StoreInfo
 from vectra_analytics.live_files import GameRows, LiveFile
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.reduction import m4_sql
+from vectra_analytics.sound_files import SoundFiles
 from vectra_analytics.tail import Tail
 from vectra_analytics.view_reader import blocks_of, in_utc, is_of_events, no_rows, of_kind, shape_of, wanted_columns
 
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|\"NULL\"").fullmatch
+_PROBLEMS = {
+    "file": pl.String(),
+    "doc_type": pl.String(),
+    "date": pl.Date(),
+    "n_rows": pl.Int64(),
+    "games": pl.List(pl.String()),
+    "problem": pl.String(),
+}
 _OR_TIMES = {False: "", True: ", or times (TIMESTAMP, DATE)"}
 
 
@@ -45,12 +55,16 @@ class EventStoreQuery:
         The store; by default ``$RUGS_DATA_DIR``, else ``~/rugs_data``. One without events answers with empty
         frames of the right columns.
     version
-        Read this store version and no other.
+        Read this store version and no other: its number, or the name of a snapshot that pins it.
+    strict
+        A live file that is missing, or found to be damaged when it is read, is CorruptStore. If False, the SHA-256 of
+        each file is checked before it is read for the first time; bad files are left out, with one
+        :class:`~vectra_analytics.errors.PartialStore` warning, and :meth:`problems` lists them.
 
     Raises
     ------
     VectraError
-        Where the store has no such version.
+        Where the store has no such version or snapshot.
     VersionVacuumed
         Where it has it no more.
 
@@ -64,16 +78,20 @@ class EventStoreQuery:
     """
 
     def __init__(
-        self, paths: EventStorePaths | str | os.PathLike[str] | None = None, version: int | None = None
+        self,
+        paths: EventStorePaths | str | os.PathLike[str] | None = None,
+        version: int | str | None = None,
+        strict: bool = True,
     ) -> None:
         self._paths = EventStorePaths.of(paths)
-        self._pinned = version
+        self._pinned: int | None = None
+        self._sound = SoundFiles(is_strict=strict)
         self._views = own_views()
         # When games started, by the numbers of the files that say so, which never change: kept for the next pass.
         self._starts: tuple[tuple[int, ...], dict[str, int | None]] = ((), {})
         if version is not None:
-            with Catalog(self._paths) as catalog:
-                catalog.check_version(version)
+            with Catalog(self._paths) as catalog, catalog.reading():
+                self._pinned = catalog.readable_version(version)
 
     # Any question
 
@@ -156,7 +174,7 @@ class EventStoreQuery:
         check_polars()
         relations = self._relations()  # the frame keeps its cursor, which ends with it
         with relations.explained():
-            lazy: pl.LazyFrame = self._select(relations, view).pl(lazy=True)
+            lazy = relations.lazily(self._select(relations, view))
         return lazy.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC"))
 
     # Games and episodes
@@ -233,8 +251,10 @@ class EventStoreQuery:
     def list_games(self, limit: int | None = None) -> list[str]:
         """Every game_id that an event names, sorted."""
         _check_limit(limit)
-        found: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(self._readable(catalog, None)), [])
-        return found[:limit]
+        if not self._sound.is_strict:
+            return sorted({rows.game_id for rows in self._game_rows(None, None)})[:limit]
+        self._files()  # all are in their places
+        return self._game_ids()[:limit]
 
     def list_players(self, limit: int | None = None) -> list[str]:
         """Every player_id that an event names, sorted."""
@@ -415,6 +435,7 @@ class EventStoreQuery:
             filters=asked if split is None else {**asked, "split": split},
             lying=self._game_rows(version, chosen),
             whole=lambda: self._whole(version, view, wanted),
+            left_out=None if self._sound.is_strict else self._left_out(self._sound.bad(self._live_files(version))),
         )
         return export(target, found, split=split, overwrite=overwrite)
 
@@ -434,17 +455,36 @@ class EventStoreQuery:
         """Counts, sizes and dates of the store."""
         version = self.version
         n_rejected = self._ask_catalog(Catalog.n_rejected, 0)
-        return StoreInfo.of(
-            self._paths.data_dir, version, self._files(version=version), len(self.list_games()), n_rejected
-        )
+        if self._sound.is_strict:  # what the catalog says: files may be missing, and this still tells what they held
+            files, n_games = self._live_files(version), len(self._game_ids())
+        else:
+            files, n_games = self._files(version), len(self.list_games())
+        return StoreInfo.of(self._paths.data_dir, version, files, n_games, n_rejected)
 
     def problems(self) -> pl.DataFrame:
-        """What reads leave out: nothing, for a damaged or missing file is an error that names it."""
-        return pl.DataFrame(schema={"path": pl.String, "doc_type": pl.String, "n_rows": pl.Int64, "problem": pl.String})
+        """The live files that reads leave out, with their games; none in a strict query, where each is an error."""
+        bad = self._sound.bad(self._live_files(None))
+        return pl.DataFrame(self._left_out(bad), _PROBLEMS, orient="row")
+
+    def _left_out(self, bad: Mapping[LiveFile, str]) -> list[dict[str, Any]]:
+        def ask(catalog: Catalog) -> list[dict[str, Any]]:
+            return [
+                {
+                    "file": os.fsencode(file.path).decode(errors="replace"),
+                    "doc_type": file.doc_type,
+                    "date": date.fromisoformat(file.date),
+                    "n_rows": file.n_rows,
+                    "games": sorted(catalog.games_in([file])),
+                    "problem": problem,
+                }
+                for file, problem in bad.items()
+            ]
+
+        return self._ask_catalog(ask, []) if bad else []
 
     def __repr__(self) -> str:
         pinned = "" if self._pinned is None else f", version={self._pinned}"
-        return f"EventStoreQuery({self._paths!r}{pinned})"
+        return f"EventStoreQuery({self._paths!r}{pinned}{'' if self._sound.is_strict else ', strict=False'})"
 
     def _repr_html_(self) -> str:
         return self.info()._repr_html_()
@@ -460,6 +500,14 @@ class EventStoreQuery:
             return without
 
     def _files(self, version: int | None = None) -> list[LiveFile]:
+        """The files to read."""
+        return self._sound.of(self._live_files(version))
+
+    def _game_ids(self) -> list[str]:
+        found: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(self._readable(catalog, None)), [])
+        return found
+
+    def _live_files(self, version: int | None) -> list[LiveFile]:
         def ask(catalog: Catalog) -> list[LiveFile]:
             with catalog.reading():
                 return catalog.live_files(self._readable(catalog, version))
@@ -475,7 +523,7 @@ class EventStoreQuery:
             with catalog.reading():
                 return catalog.game_rows(self._readable(catalog, version), game_ids)
 
-        return self._ask_catalog(ask, [])
+        return self._sound.of_rows(self._ask_catalog(ask, []))
 
     def _readable(self, catalog: Catalog, version: int | None) -> int:
         if self._pinned is not None:

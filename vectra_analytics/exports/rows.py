@@ -27,6 +27,7 @@ class ViewRows:
     filters: Mapping[str, Any]  # as they were asked for
     lying: Sequence[GameRows]  # where the events of all wanted games lie
     whole: Callable[[], pl.DataFrame]  # gives all rows at once, in the view's order
+    left_out: Sequence[Mapping[str, Any]] | None = None  # bad files that a query did not read; None: it is strict
 
     def meta(self) -> dict[str, Any]:
         """Where the rows come from and what they mean."""
@@ -46,6 +47,7 @@ class ViewRows:
                 name: {"unit": about[name].unit, "meaning": about[name].doc} for name in self.columns if name in about
             },
             "order": list(self.view.order),
+            **({} if self.left_out is None else {"strict": False, "left_out": list(self.left_out)}),
             "libraries": {name: installed(name) for name in ("vectra_analytics", "duckdb", "polars", "pyarrow")},
         }
 

@@ -1,0 +1,170 @@
+"""vacuum: superseded files that nobody may need any more are deleted, and the versions that read them closed."""
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.errors import VectraError
+from vectra_analytics.live_files import SupersededFile
+from vectra_analytics.maintenance import explained, microseconds, time_of
+from vectra_analytics.paths import EventStorePaths
+from vectra_analytics.whole_files import sync_folder
+
+GRACE = timedelta(hours=24)
+"""How long superseded files stay for readers that began before."""
+
+
+@dataclass(slots=True)
+class VacuumReport:
+    """What a vacuum did, or would do."""
+
+    files_deleted: int = 0
+    bytes_deleted: int = 0
+    versions_closed: int = 0  # that could be read until now
+    files_waiting: int = 0  # superseded, and kept for readers that began within the grace period
+    files_pinned: int = 0  # superseded before that, and kept for snapshots
+    leftovers_deleted: int = 0  # of processes that were killed
+    dry_run: bool = False  # nothing was done
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same, for JSON."""
+        return asdict(self)
+
+
+def vacuum(
+    store: EventStorePaths | str | os.PathLike[str] | None = None,
+    older_than: timedelta = GRACE,
+    dry_run: bool = False,
+    *,
+    now: datetime | None = None,
+) -> VacuumReport:
+    """Delete the files that only versions need which nobody may read any more.
+
+    A file that was superseded stays as long as a snapshot needs it, or a reader may that began within the grace
+    period. A version can be read as long as no file is gone that was live in it.
+
+    Parameters
+    ----------
+    store
+        The store, or its folder; by default ``$RUGS_DATA_DIR``, else ``~/rugs_data``.
+    older_than
+        The grace period. A shorter one than :data:`GRACE` is safe where nobody is reading.
+    dry_run
+        Only say what would be done.
+    now
+        The time; by default the clock's.
+
+    Raises
+    ------
+    VectraError
+        Where there is no store, or it cannot be written; the same call then goes on.
+    """
+    paths = EventStorePaths.of(store)
+    if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+        raise VectraError(f"older_than is {older_than!r}; give a timedelta of 0 or more, such as timedelta(hours=24)")
+    with Catalog(paths) as catalog, explained("vacuum", paths):
+        report = clear(catalog, time_of(now), older_than, dry_run=dry_run)
+        if not dry_run:
+            catalog.back_up()
+    return report
+
+
+def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry_run: bool = False) -> VacuumReport:
+    """Do what :func:`vacuum` does, on an open catalog."""
+    report = VacuumReport(dry_run=dry_run)
+    # Found as long as the catalog has the versions of what is found. Writers may be at work whatever grace period
+    # was asked for: what they have not finished yet is left alone for a day.
+    leftovers = list(_leftovers(catalog, now - max(older_than, GRACE)))
+    report.leftovers_deleted = len(leftovers)
+    before = microseconds(now - older_than)
+    with catalog.reading() if dry_run else catalog.transaction():
+        gone = _unneeded(catalog, before, report)
+        spans = _joined((file.added, file.removed) for file in gone)
+        report.versions_closed = sum(catalog.n_versions(*span) for span in spans)
+        if not dry_run:
+            catalog.date_superseded()
+            catalog.forget_snapshots(before)
+            for span in spans:
+                catalog.close_versions(*span)
+    # A kill from here on leaves files that no version reads: the next call finds them as this one did.
+    if not dry_run:
+        for file in leftovers:
+            file.unlink(missing_ok=True)
+        _delete(catalog, [file.path for file in gone])
+    return report
+
+
+def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[SupersededFile]:
+    """The files that were superseded before this time and that no snapshot needs."""
+    pins = catalog.pinned_versions(before)
+    gone = []
+    for file in catalog.superseded():
+        place = bisect_left(pins, file.added)
+        if file.removed_at >= before:
+            report.files_waiting += 1
+        elif place < len(pins) and pins[place] < file.removed:
+            report.files_pinned += 1
+        else:
+            gone.append(file)
+            report.files_deleted += 1
+            report.bytes_deleted += file.n_bytes
+    return gone
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same numbers in as few spans as will do; each is from its first number to before its second."""
+    joined: list[tuple[int, int]] = []
+    for first, end in sorted(set(spans)):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((first, end))
+    return joined
+
+
+def _delete(catalog: Catalog, files: list[Path]) -> None:
+    if not files:
+        return
+    catalog.list_prunes()  # before a pruned file goes there is a word of it that does not need the catalog
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in {file.parent for file in files}:
+        if folder.exists():
+            sync_folder(folder)
+    catalog.forget(files)
+
+
+def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
+    """What killed processes have left: unfinished files, and new files of compactions that were not exchanged.
+
+    A file of a commit that no version knows is none: if the catalog is older than the files, it is needed to repair it.
+    """
+    for file in catalog.paths.events_parquet_dir.glob("doc_type=*/date=*/*"):
+        try:
+            is_young = file.stat().st_mtime >= before.timestamp()
+        except FileNotFoundError:  # a writer has finished it meanwhile, or another compaction has deleted it
+            continue
+        if is_young:
+            continue
+        is_unfinished = file.name.startswith(".") and file.suffix == ".part"
+        if is_unfinished or (
+            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_ours(catalog, file)
+        ):
+            yield file
+
+
+def _is_ours(catalog: Catalog, file: Path) -> bool:
+    """Whether a compaction that the catalog knows of wrote the file."""
+    try:
+        commit_id = (pq.read_metadata(file).metadata or {}).get(b"vectra.commit_id", b"").decode()
+    except (OSError, pa.ArrowException):
+        return False
+    return catalog.has_commit(commit_id)
