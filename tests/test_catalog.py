@@ -24,6 +24,7 @@ from vectra_analytics import (
     EventStoreQuery,
     ParquetWriter,
     VectraError,
+    catalog,
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
@@ -238,6 +239,18 @@ def test_the_schema_version_is_written(paths: EventStorePaths) -> None:
     write(paths.data_dir, [])
 
     assert json.loads((paths.manifests_dir / "schema_version.json").read_text()) == {"schema_version": SCHEMA_VERSION}
+
+
+def test_a_catalog_is_never_without_its_schema_version(paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed while making a store leaves no catalog beside which the schema version is missing."""
+    real = catalog._connected
+
+    def connected(target: str, **how: bool) -> sqlite3.Connection:
+        assert (paths.manifests_dir / "schema_version.json").exists()
+        return real(target, **how)
+
+    monkeypatch.setattr(catalog, "_connected", connected)
+    Catalog(paths, create=True).close()
 
 
 def test_a_missing_schema_version_is_written_again(paths: EventStorePaths) -> None:

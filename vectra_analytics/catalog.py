@@ -127,6 +127,8 @@ class Catalog:
             if not create:
                 raise NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
             paths.ensure_directories()
+        if create:
+            self._say_schema_version()  # first, so that no kill leaves a catalog without it
         try:
             self._db = _connected(str(file))
         except sqlite3.DatabaseError as error:
@@ -153,15 +155,14 @@ class Catalog:
                 f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
                 "network home, cannot share memory; put the store on a local disk with --data-dir or $RUGS_DATA_DIR"
             )
-        version_file = paths.manifests_dir / "schema_version.json"
-        if create and not version_file.exists():
+
+    def _say_schema_version(self) -> None:
+        file = self.paths.manifests_dir / "schema_version.json"
+        if not file.exists():
             try:
-                write_whole(version_file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
-            except BaseException as error:
-                self._db.close()
-                if isinstance(error, OSError):
-                    raise VectraError(f"cannot write {version_file}: {error.strerror}") from error
-                raise
+                write_whole(file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            except OSError as error:
+                raise VectraError(f"cannot write {file}: {error.strerror}") from error
 
     def _begin(self) -> str:
         """Make the tables where there are none; returns how SQLite keeps its journal."""
