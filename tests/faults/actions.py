@@ -95,9 +95,7 @@ class Write(Action):
 
     def check_killed(self, found: Found, data_dir: Path, seed: int) -> None:
         """The acknowledged commits, and perhaps the next one."""
-        possible = [
-            self.before() + stores.rows_of(stores.events(f"w{seed}", found.acknowledged + n)) for n in range(2)
-        ]
+        possible = [self.before() + stores.rows_of(stores.events(f"w{seed}", found.acknowledged + n)) for n in range(2)]
         if found.rows not in possible:
             stores.assert_same(found.rows, possible[0], f"{found.acknowledged} commits acknowledged")
 

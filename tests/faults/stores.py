@@ -151,8 +151,6 @@ def assert_same(found: Counter[Row], wanted: Counter[Row], when: str) -> None:
     assert found == wanted, f"{when}: {difference(found, wanted)}"
 
 
-
-
 def in_days(days: float) -> datetime:
     """A time so much later than the clock's."""
     return datetime.now(UTC) + timedelta(days=days)
