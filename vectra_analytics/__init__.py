@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from vectra_analytics.importers import ImportReport, import_recordings
     from vectra_analytics.law import LawReport, check_view
     from vectra_analytics.pruning import PruneReport, prune
+    from vectra_analytics.repairing import RepairReport, repair
     from vectra_analytics.service import EventStoreService
     from vectra_analytics.snapshotting import Snapshot, delete_snapshot, snapshot, snapshots
     from vectra_analytics.vacuuming import VacuumReport, vacuum
+    from vectra_analytics.verification import VerifyReport, verify
 
 __all__ = [
     "CommitFailed",
@@ -54,10 +56,12 @@ __all__ = [
     "ParquetWriter",
     "PartialStore",
     "PruneReport",
+    "RepairReport",
     "Snapshot",
     "UnknownView",
     "VacuumReport",
     "VectraError",
+    "VerifyReport",
     "VersionVacuumed",
     "WriterClosed",
     "check_view",
@@ -65,9 +69,11 @@ __all__ = [
     "delete_snapshot",
     "import_recordings",
     "prune",
+    "repair",
     "snapshot",
     "snapshots",
     "vacuum",
+    "verify",
 ]
 
 
@@ -79,16 +85,20 @@ _LATER = {
     "ImportReport": "importers",
     "LawReport": "law",
     "PruneReport": "pruning",
+    "RepairReport": "repairing",
     "Snapshot": "snapshotting",
     "VacuumReport": "vacuuming",
+    "VerifyReport": "verification",
     "check_view": "law",
     "compact": "compaction",
     "delete_snapshot": "snapshotting",
     "import_recordings": "importers",
     "prune": "pruning",
+    "repair": "repairing",
     "snapshot": "snapshotting",
     "snapshots": "snapshotting",
     "vacuum": "vacuuming",
+    "verify": "verification",
 }
 
 

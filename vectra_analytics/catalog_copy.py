@@ -120,8 +120,9 @@ def copied(paths: EventStorePaths, file: Path | None = None) -> CatalogCopy:
     Nothing is written into the store. Where no process has the catalog open (there is no ``-wal`` beside it), SQLite
     reads it as a file that cannot change. Else it reads it together with the log, through the memory that processes
     share (``-shm``), which it opens for reading alone. It takes SQLite's shared locks meanwhile, which hold up no
-    writer, and leaves no trace. A log without that memory, of a store that was copied, is read from a copy of both
-    in the temporary folder.
+    writer, and leaves no trace; only where this very process has the catalog open for writing does SQLite note in the
+    shared memory, which is none of the store's content, how far somebody reads. A log without that memory, of a store
+    that was copied, is read from a copy of both in the temporary folder.
 
     Raises
     ------

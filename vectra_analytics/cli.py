@@ -774,6 +774,48 @@ def _lab(ctx: click.Context, notebooks: Path, jupyter_args: tuple[str, ...]) -> 
     return laboratory.run(notebooks, paths, jupyter_args)
 
 
+@_vectra.command("verify")
+@click.option("--deep", is_flag=True, help="Read every byte: hashes, page checksums, all that is known of the rows.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _verify(paths: EventStorePaths, deep: bool, as_json: bool) -> int:
+    """Hold the catalog and the files of the store against each other; changes nothing.
+
+    Exit 1 where something is damaged, missing or not the catalog's: each is a line that says what to do.
+    """
+    from vectra_analytics.verification import verify  # only here, as below: most commands look after nothing
+
+    with _progress("verifying") as progress:
+        report = verify(paths, deep=deep, progress=progress)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        click.echo(str(report))
+    return 0 if report.is_sound else 1
+
+
+@_vectra.command("repair")
+@click.option("--forget", is_flag=True, help="Take files out of the catalog that were deleted on purpose.")
+@_as_json
+@_data_dir_too
+@click.pass_obj
+def _repair(paths: EventStorePaths, forget: bool, as_json: bool) -> None:
+    """Make the store one that verify finds nothing wrong with.
+
+    What is damaged or not the store's is moved to quarantine/, with a record of its rows and games. A damaged or
+    missing catalog is made anew from its backup and the event files. It may be interrupted and run again.
+    """
+    from vectra_analytics.repairing import repair
+
+    with _progress("repairing") as progress:
+        report = repair(paths, forget=forget, progress=progress)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        click.echo(str(report))
+
+
 def _print_json(value: Any) -> None:
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -12,16 +11,16 @@ import numpy as np
 
 from vectra_analytics.catalog_copy import CatalogCopy, KnownFile, copied
 from vectra_analytics.errors import CorruptStore
-from vectra_analytics.file_contents import Footer, NotOurs, Rows, hashes_of, rows_of
+from vectra_analytics.file_contents import Footer, NotOurs, Rows, check_day, hashes_of, rows_of
 from vectra_analytics.live_files import MISSING
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.sound_files import games_text
 from vectra_analytics.strays import Stray, newer_than, strays_in
 
 _READERS = 4  # files looked at at the same time
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PUT_BACK = "put it back from a copy, or run vectra repair, which moves it to quarantine"
 _REPAIR = "run vectra repair"
+_CATALOG = "manifests/catalog.sqlite"
 
 Progress = Callable[[int, int], object]
 Runs = list[tuple[int, int, int]]
@@ -102,10 +101,13 @@ def examine(catalog: CatalogCopy, *, is_deep: bool, progress: Progress | None = 
 
 def stray_problems(found: Examination) -> Iterator[Problem]:
     """The files that the catalog does not name, but what killed processes leave."""
-    newer = newer_than(found.catalog, found.strays)
+    newer, commits = newer_than(found.catalog, found.strays), found.catalog.commit_ids()
     for stray in found.strays:
         file = f"events_parquet/{stray.name}"
-        if stray.name in newer:
+        if stray.footer is not None and not stray.replaced and stray.footer.commit_id in commits:
+            what = "is not the catalog's, which has the commit that it names, without it: it is a copy"
+            yield Problem(file, what, "delete it, or run vectra repair")
+        elif stray.name in newer:
             yield Problem(file, "a whole commit that the catalog does not know: the catalog is older", _REPAIR)
         elif stray.why_not:
             what = f"is not the catalog's: {stray.why_not}"
@@ -128,26 +130,20 @@ def _look(known: KnownFile, *, is_deep: bool) -> tuple[str | None, Footer | None
     if fault is not None:
         return fault, None, None
     try:
-        footer = Footer.of(known.file.path)
-        rows = None
-        if is_deep:
-            hashes = hashes_of(known.file.path, footer.body_bytes)
-            if hashes.sha256 != known.file.sha256:
-                raise NotOurs("its content is not what was written (SHA-256)")
-            if hashes.body_sha256 != footer.body_sha256:
+        hashes = hashes_of(known.file.path) if is_deep else None
+        if hashes is not None and hashes.sha256 != known.file.sha256:
+            raise NotOurs("its content is not what was written (SHA-256)")
+        footer, rows = Footer.of(known.file.path), None
+        if hashes is not None:
+            if not hashes.agree_with(footer):
                 raise NotOurs("its content is not what its footer says (SHA-256)")
             rows = rows_of(known.file.path, known.file.doc_type)
-            if {_day(rows.ts_min), _day(rows.ts_max)} != {known.file.date}:
-                raise NotOurs(f"it has rows of {_day(rows.ts_min)} to {_day(rows.ts_max)}")
+            check_day(rows, known.file.date)
     except NotOurs as error:
         return f"is damaged: {error}", None, None
     except OSError as error:
         return f"cannot be read: {error.strerror}", None, None
     return None, footer, rows
-
-
-def _day(microseconds: int) -> str:
-    return (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d").zfill(10)
 
 
 def _bad_file(catalog: CatalogCopy, known: KnownFile, fault: str) -> Problem:
@@ -201,55 +197,56 @@ def seqs_of(runs: Runs) -> np.ndarray:
 
 
 def _identity_problems(found: Examination, *, is_deep: bool) -> Iterator[Problem]:
-    catalog, stored, pruned = found.catalog, found.catalog.identities(), found.catalog.prunes()
-    place = "manifests/catalog.sqlite"
-    if not is_deep:
-        n_stored = sum((last - first) // step + 1 for runs in stored.values() for first, last, step in runs)
-        n_pruned = sum((last - first) // step + 1 for runs in pruned.identities.values() for first, last, step in runs)
-        n_rows = sum(known.file.n_rows for known in found.live)
-        if n_stored != n_rows + n_pruned:
-            yield Problem(place, f"it knows {n_stored:,} identities, and {n_rows + n_pruned:,} are stored", _REPAIR)
-        stories = sum(
-            n
-            for known in found.live
-            if known.file.doc_type == "complete_game"
-            for _, _, n in catalog.games_of(known.file)
-        )
-        n_stories = catalog.number("SELECT count(*) FROM complete_games")
-        if n_stories != stories + len(pruned.complete_games):
-            expected = stories + len(pruned.complete_games)
-            yield Problem(place, f"it knows {n_stories:,} complete games, and {expected:,} are stored", _REPAIR)
-        return
+    return _identities_by_rows(found) if is_deep else _identities_by_counts(found)
+
+
+def _identities_by_counts(found: Examination) -> Iterator[Problem]:
+    catalog, pruned = found.catalog, found.catalog.prunes()
+    n_stored = _n_identities(catalog.identities())
+    n_rows = sum(known.file.n_rows for known in found.live) + _n_identities(pruned.identities)
+    if n_stored != n_rows:
+        yield Problem(_CATALOG, f"it knows {n_stored:,} identities, and there are {n_rows:,} rows", _REPAIR)
+    tellers = [known for known in found.live if known.file.doc_type == "complete_game"]
+    n_told = sum(n_rows for known in tellers for _, _, n_rows in catalog.games_of(known.file))
+    n_told += len(pruned.complete_games)
+    n_known = len(catalog.complete_games())
+    if n_known != n_told:
+        yield Problem(_CATALOG, f"it knows {n_known:,} complete games, and {n_told:,} are stored", _REPAIR)
+
+
+def _n_identities(stored: dict[str, Runs]) -> int:
+    return sum((last - first) // step + 1 for runs in stored.values() for first, last, step in runs)
+
+
+def _identities_by_rows(found: Examination) -> Iterator[Problem]:
+    stored, pruned = found.catalog.identities(), found.catalog.prunes()
     of_bad = [known for known in found.live if known.name in found.bad]
-    unsure = {session_id for known in of_bad for session_id, _, _ in catalog.sessions_of(known.file)}
+    unsure = {session_id for known in of_bad for session_id, _, _ in found.catalog.sessions_of(known.file)}
     by_session: dict[str, list[tuple[str, np.ndarray]]] = {}
-    for known in found.live:
-        if known.name in found.rows:
-            for session_id, seqs in found.rows[known.name].seqs.items():
-                by_session.setdefault(session_id, []).append((known.name, seqs))
+    for name, rows in _live_rows(found):
+        for session_id, seqs in rows.seqs.items():
+            by_session.setdefault(session_id, []).append((name, seqs))
     wrong = []
-    for session_id in sorted(by_session.keys() | (stored.keys() - unsure)):
+    for session_id in sorted(by_session.keys() | pruned.identities.keys() | (stored.keys() - unsure)):
         parts = by_session.get(session_id, [])
-        seqs = np.sort(np.concatenate([part for _, part in parts])) if parts else np.empty(0, np.int64)
-        twice = np.unique(seqs[1:][seqs[1:] == seqs[:-1]])
+        there = np.sort(np.concatenate([part for _, part in parts])) if parts else np.empty(0, np.int64)
+        twice = np.unique(there[1:][there[1:] == there[:-1]])
         if len(twice):
             yield from _doubled(found, session_id, parts, twice)
-        expected = np.union1d(seqs, seqs_of(pruned.identities.get(session_id, [])))
+        expected = np.union1d(there, seqs_of(pruned.identities.get(session_id, [])))
         known_seqs = seqs_of(stored.get(session_id, []))
-        is_right = (
-            bool(np.isin(expected, known_seqs).all()) if session_id in unsure else np.array_equal(known_seqs, expected)
-        )
-        if not is_right:
+        is_there = bool(np.isin(expected, known_seqs).all())
+        if not is_there or (session_id not in unsure and len(known_seqs) != len(expected)):
             wrong.append(session_id)
     if wrong:
         some = f"session {wrong[0]}" + (f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else "")
-        yield Problem(place, f"the identities that it knows are not those of the rows: {some}", _REPAIR)
-    told = {game: content for name, rows in _live_rows(found) for game, content in rows.complete_games}
+        yield Problem(_CATALOG, f"the identities that it knows are not those of the rows: {some}", _REPAIR)
+    told = {game: content for _, rows in _live_rows(found) for game, content in rows.complete_games}
+    told |= pruned.complete_games
+    known_stories = found.catalog.complete_games()
     is_unsure = any(known.file.doc_type == "complete_game" for known in of_bad)
-    stories_known = catalog.complete_games()
-    expected_stories = told | pruned.complete_games
-    if stories_known != expected_stories and not (is_unsure and expected_stories.items() <= stories_known.items()):
-        yield Problem(place, "the complete games that it knows are not those of the rows", _REPAIR)
+    if known_stories != told and not (is_unsure and told.items() <= known_stories.items()):
+        yield Problem(_CATALOG, "the complete games that it knows are not those of the rows", _REPAIR)
 
 
 def _live_rows(found: Examination) -> Iterator[tuple[str, Rows]]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from vectra_analytics.commit import canonical_hash
 from vectra_analytics.schema import EVENT_SCHEMA
 
 _CHUNK = 1 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Footer:
         """The footer of a file; NotOurs where it has none that this package wrote."""
         try:
             metadata = pq.read_metadata(path)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise NotOurs(f"it is no whole Parquet file: {' '.join(str(error).split())[:150]}") from error
         said = {key.decode(errors="replace"): value for key, value in (metadata.metadata or {}).items()}
         try:
@@ -74,21 +77,28 @@ class Hashes:
 
     n_bytes: int
     sha256: str
-    body_sha256: str | None  # of its first bytes, as many as were asked for
+    body_bytes: int  # before the footer, by the length of it that the last bytes say
+    body_sha256: str
+
+    def agree_with(self, footer: Footer) -> bool:
+        """Whether the body is what the footer says."""
+        return (self.body_bytes, self.body_sha256) == (footer.body_bytes, footer.body_sha256)
 
 
-def hashes_of(path: Path, body_bytes: int | None = None) -> Hashes:
+def hashes_of(path: Path) -> Hashes:
     """Read all bytes of the file."""
-    digest, body, n_bytes = hashlib.sha256(), None, 0
-    left = body_bytes or -1
+    digest, body, n_bytes = hashlib.sha256(), "", 0
     with path.open("rb") as file:
-        while chunk := file.read(min(_CHUNK, left) if left > 0 else _CHUNK):
+        length = os.fstat(file.fileno()).st_size
+        file.seek(max(0, length - 8))
+        body_bytes = max(0, length - 8 - int.from_bytes(file.read(4), "little"))
+        file.seek(0)
+        while chunk := file.read(min(_CHUNK, body_bytes - n_bytes) if n_bytes < body_bytes else _CHUNK):
             digest.update(chunk)
             n_bytes += len(chunk)
-            left -= len(chunk)
-            if left == 0:
+            if n_bytes == body_bytes:
                 body = digest.hexdigest()
-    return Hashes(n_bytes, digest.hexdigest(), body)
+    return Hashes(n_bytes, digest.hexdigest(), body_bytes, body)
 
 
 @dataclass(slots=True)
@@ -116,11 +126,20 @@ def rows_of(path: Path, doc_type: str) -> Rows:
             if not file.schema_arrow.equals(EVENT_SCHEMA, check_metadata=False):
                 raise NotOurs("its columns are not those of the schema")
             groups = [_looked_at(file.read_row_group(number), doc_type) for number in range(file.num_row_groups)]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise NotOurs(f"its pages cannot be read: {' '.join(str(error).split())[:150]}") from error
     if not groups:
         raise NotOurs("it has no rows")
     return _joined(pl.concat(keys for keys, _ in groups), [story for _, stories in groups for story in stories])
+
+
+def check_day(rows: Rows, date: str) -> None:
+    """Raise NotOurs unless all rows are of this UTC day, which is that of the file's partition."""
+    days = [
+        (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%d").zfill(10) for time in (rows.ts_min, rows.ts_max)
+    ]
+    if days != [date, date]:
+        raise NotOurs(f"it has rows of {days[0]} to {days[1]}, and lies among those of {date}")
 
 
 def _looked_at(table: pa.Table, doc_type: str) -> tuple[pl.DataFrame, list[tuple[str, str]]]:

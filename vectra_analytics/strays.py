@@ -71,7 +71,7 @@ def _looked_at(paths: EventStorePaths, name: str) -> Stray:
         return Stray(path, name, why_not="it lies in no partition of the store")
     try:
         footer = Footer.of(path)
-        if hashes_of(path, footer.body_bytes).body_sha256 != footer.body_sha256:
+        if not hashes_of(path).agree_with(footer):
             raise NotOurs("its content is not what its footer says (SHA-256)")
     except NotOurs as error:
         return Stray(path, name, why_not=str(error))

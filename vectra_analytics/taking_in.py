@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vectra_analytics.examination import Examination, seqs_of
-from vectra_analytics.file_contents import NotOurs, Rows, rows_of
+from vectra_analytics.file_contents import Hashes, NotOurs, Rows, check_day, hashes_of, rows_of
 from vectra_analytics.strays import Stray, commits_of
 
 _Key = tuple[str, int | None]  # an identity; or a game whose story it is, without a seq
@@ -18,8 +18,7 @@ class _Unit:
 
     files: list[Stray]
     why_not: str = ""  # it may not be taken in, whatever is stored
-    is_late: bool = False  # its version is another commit's, or it was never acknowledged
-    taken: bool = False
+    is_late: bool = False  # it comes after all others, and with the version that the repair makes
 
 
 @dataclass(slots=True)
@@ -30,7 +29,8 @@ class Choice:
     replaced: set[str] = field(default_factory=set)  # names of files of which a taken one has the rows
     sweep: list[Stray] = field(default_factory=list)  # all of their rows are stored, or were never to be
     refuse: list[tuple[Stray, str]] = field(default_factory=list)  # and why
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)  # of all sound ones
+    hashes: dict[str, Hashes] = field(default_factory=dict)
 
 
 def choose(found: Examination, mentioned: Iterable[str]) -> Choice:
@@ -59,13 +59,16 @@ def choose(found: Examination, mentioned: Iterable[str]) -> Choice:
         else:
             try:
                 choice.rows[stray.name] = rows_of(stray.path, stray.doc_type)
+                check_day(choice.rows[stray.name], stray.date)
+                choice.hashes[stray.name] = hashes_of(stray.path)
                 ours.append(stray)
             except NotOurs as error:
                 choice.refuse.append((stray, str(error)))
     units = _compacted(found, ours, choice)
     replaced = [stray for stray in ours if stray.name in choice.replaced]
     choice.sweep += replaced
-    units += _ordinary(found, [stray for stray in ours if stray not in replaced], {*mentioned, *choice.replaced})
+    names = {*mentioned, *choice.replaced, *(stray.name for stray in found.strays)}
+    units += _ordinary(found, [stray for stray in ours if stray not in replaced], names)
     units.sort(key=lambda unit: (unit.is_late, _version(unit.files[0]), unit.files[0].name))
     _admit(found, units, choice)
     return choice
@@ -85,7 +88,7 @@ def _compacted(found: Examination, ours: list[Stray], choice: Choice) -> list[_U
         if stray.name in choice.replaced:  # superseded by a later one
             choice.replaced |= set(stray.replaced)
         elif sound.issuperset(stray.replaced):
-            choice.sweep.append(stray)
+            units.append(_Unit([stray], is_late=True))  # swept, unless those cannot be taken in
         else:
             rows = choice.rows[stray.name]
             before = [found.rows.get(name) or choice.rows[name] for name in stray.replaced if name in sound]
