@@ -20,6 +20,7 @@ from vectra_analytics import (
     compact,
     import_recordings,
     prune,
+    repair,
     vacuum,
 )
 from vectra_analytics.importers import recordings
@@ -29,6 +30,11 @@ BEFORE = "before"
 """The session of the events that a store has when an action begins."""
 _N_BEFORE = 3
 _N_COMMITS = 4
+
+
+def rows_before(first: int, end: int) -> Counter[Row]:
+    """The rows of some commits of those that a store has when an action begins."""
+    return stores.rows_of(stores.events(BEFORE, end - first, first))
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,12 @@ class Action:
     name: ClassVar[str]
     sizes: ClassVar[Sequence[int] | None] = (COMMIT_ROWS,)
     """What a reader may see of a commit meanwhile."""
+    is_readable: ClassVar[bool] = True
+    """Whether the store that it begins on can be read."""
+    keeps_commits: ClassVar[bool] = True
+    """False where it takes out a file of a commit that has others."""
+    known_strays: ClassVar[Sequence[str]] = ()
+    """Names of files that it is there to move away."""
 
     def prepare(self, data_dir: Path) -> None:
         """Make the store that it begins on."""
@@ -60,7 +72,7 @@ class Action:
 
     def before(self) -> Counter[Row]:
         """The rows when it begins."""
-        return stores.rows_of(stores.events(BEFORE, _N_BEFORE))
+        return rows_before(0, _N_BEFORE)
 
     def check_killed(self, found: Found, data_dir: Path, seed: int) -> None:
         """Raise where a kill has left what it may not; by default it may leave all rows as they were alone."""
@@ -293,21 +305,117 @@ def digest(export: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+class RepairStrays(Action):
+    """Files that are not the store's: foreign, torn, unfinished, and of a commit that was never acknowledged."""
+
+    name = "repair of strays"
+    known_strays = ("notes.txt", "torn.parquet", "empty.parquet", "copy.parquet")
+
+    def prepare(self, data_dir: Path) -> None:
+        """A sound store with such files in it."""
+        super().prepare(data_dir)
+        folder = data_dir / "events_parquet" / "doc_type=game_tick" / "date=2025-12-15"
+        whole = next(folder.glob("*.parquet"))
+        (folder / "notes.txt").write_text("foreign")
+        (folder / "torn.parquet").write_bytes(whole.read_bytes()[:-100])
+        (folder / "empty.parquet").touch()
+        (folder / "copy.parquet").write_bytes(whole.read_bytes())
+        (folder / f".{whole.name}.0123456789ab.part").write_bytes(b"PAR1")
+
+    def run(self, data_dir: Path, seed: int, log: Path) -> None:
+        """Repair."""
+        repair(data_dir)
+        _note(log)
+
+    def check_done(self, data_dir: Path) -> None:
+        """Nothing is left in the partitions but the store's files."""
+        files = {path for path in (data_dir / "events_parquet").rglob("*") if path.is_file()}
+        assert len(files) == 4 * _N_BEFORE, f"{len(files)} files in {_N_BEFORE} commits"
+        assert (data_dir / "quarantine" / "notes.txt").read_text() == "foreign"
+
+
+class RepairDamage(RepairStrays):
+    """A live file is cut short."""
+
+    name = "repair of a damaged file"
+    is_readable = False
+    keeps_commits = False
+
+    def prepare(self, data_dir: Path) -> None:
+        """One of the files of the last commit is damaged."""
+        stores.write_commits(data_dir, BEFORE, _N_BEFORE)
+        file = self._damaged(data_dir)
+        file.write_bytes(file.read_bytes()[:500])
+
+    @staticmethod
+    def _damaged(data_dir: Path) -> Path:
+        folder = data_dir / "events_parquet" / "doc_type=game_tick" / "date=2025-12-15"
+        return max(folder.glob("*.parquet"))
+
+    def rows(self, data_dir: Path, seed: int) -> Counter[Row]:
+        """All but those of the damaged file."""
+        last = rows_before(_N_BEFORE - 1, _N_BEFORE)
+        return self.before() - Counter(
+            {row: count for row, count in last.items() if row[:2] == ("game_tick", "2025-12-15")}
+        )
+
+    def check_done(self, data_dir: Path) -> None:
+        """The damaged file is in quarantine."""
+        assert len([file for file in (data_dir / "quarantine").iterdir() if file.suffix == ".parquet"]) == 1
+
+
+class RepairCatalog(RepairDamage):
+    """The catalog is lost; there is a backup that is older than the last commit."""
+
+    name = "repair of a lost catalog"
+
+    def prepare(self, data_dir: Path) -> None:
+        """Compacted, written to again, and the catalog deleted."""
+        stores.write_commits(data_dir, BEFORE, _N_BEFORE - 1)
+        compact(data_dir, now=LATER)
+        with ParquetWriter(data_dir) as writer:
+            for one in stores.events(BEFORE, 1, _N_BEFORE - 1):
+                writer.write(one)
+        (data_dir / "manifests" / "catalog.sqlite").unlink()
+
+    def rows(self, data_dir: Path, seed: int) -> Counter[Row]:
+        """All."""
+        return self.before()
+
+    def check_done(self, data_dir: Path) -> None:
+        """Nothing more."""
+
+
 ACTIONS: dict[str, Action] = {
     action.name: action
-    for action in (Write(), FirstWrite(), Background(), Import(), Compact(), Prune(), Vacuum(), Export())
+    for action in (
+        Write(),
+        FirstWrite(),
+        Background(),
+        Import(),
+        Compact(),
+        Prune(),
+        Vacuum(),
+        Export(),
+        RepairStrays(),
+        RepairDamage(),
+        RepairCatalog(),
+    )
 }
 
 
 def look(name: str, data_dir: Path, seed: int, log: Path) -> list[str]:
     """Hold a store against what may be there after a kill; gives the leftovers."""
+    action = ACTIONS[name]
     catalog = data_dir / "manifests" / "catalog.sqlite"
+    if not action.is_readable:
+        return []
     is_store = catalog.exists() and catalog.stat().st_size > 0
-    leftovers = stores.assert_sound(data_dir) if is_store else []
+    leftovers = stores.assert_sound(data_dir, action.known_strays) if is_store else []
     rows = stores.stored(data_dir)
     if is_store:
         stores.assert_query_agrees(data_dir, rows)
-    ACTIONS[name].check_killed(Found(rows, log.stat().st_size if log.exists() else 0), data_dir, seed)
+    action.check_killed(Found(rows, log.stat().st_size if log.exists() else 0), data_dir, seed)
     return leftovers
 
 
@@ -318,6 +426,6 @@ def look_and_repeat(name: str, data_dir: Path, seed: int, log: Path) -> tuple[li
     rows = stores.stored(data_dir)
     stores.assert_same(rows, action.rows(data_dir, seed), f"{name} run again")
     stores.assert_query_agrees(data_dir, rows)
-    leftovers_again = stores.assert_sound(data_dir)
+    leftovers_again = stores.assert_sound(data_dir, keeps_commits=action.keeps_commits)
     action.check_done(data_dir)
     return leftovers, leftovers_again

@@ -1,8 +1,10 @@
 """Children forked from a process that has everything imported and has used none of it: a new one costs milliseconds."""
 
+import ctypes
 import os
 import pickle
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -16,15 +18,18 @@ from typing import Any, NoReturn
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # threads that each child would have to begin
 import numpy.ma  # noqa: F401  # what is imported here, the children need not import
 import pyarrow as pa
-import pyarrow.dataset  # noqa: F401
+import pyarrow.dataset
 
 from vectra_analytics import features
 
 pa.set_cpu_count(1)
 features.catalogue()
 _ATTACH_SECONDS = 20.0
+_CALL_SECONDS = 120.0  # for what takes one on a machine that is not busy
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
+_LIBC = ctypes.CDLL(None)
 _ends: set[int] = set()  # of pipes, that this process holds and no child may: nobody would be told that it closes them
 
 
@@ -54,13 +59,9 @@ class Child:
         Called with the arguments in the child.
     is_held
         It waits before the call until :meth:`release`.
-    user
-        The number of the user that it becomes; root ignores permissions.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], *arguments: Any, is_held: bool = False, user: int | None = None
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], *arguments: Any, is_held: bool = False) -> None:
         self._tracer: subprocess.Popen[bytes] | None = None
         self.status: int | None = None
         self._result, sink = os.pipe()
@@ -72,7 +73,7 @@ class Child:
             for end in _ends:
                 os.close(end)
             _ends.clear()
-            _be_child(function, arguments, sink, gate, user)
+            _be_child(function, arguments, sink, gate)
         os.close(sink)
         os.close(gate)
         if not is_held:
@@ -92,7 +93,8 @@ class Child:
         self._tracer = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _ATTACH_SECONDS
         while _tracer_of(self.pid) == 0:
-            assert time.monotonic() < deadline and self._tracer.poll() is None, f"strace does not attach: {options}"
+            is_alive = time.monotonic() < deadline and self._tracer.poll() is None
+            assert is_alive, f"strace does not attach: {options}"
             time.sleep(0.002)
         self.release()
 
@@ -100,8 +102,8 @@ class Child:
         """End it without a word."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self) -> Any:
-        """Wait for its end; gives the result, or None where a signal ended it.
+    def wait(self, timeout: float = 3600.0) -> Any:
+        """Wait for its end, so many seconds at most; gives the result, or None where a signal ended it.
 
         Raises
         ------
@@ -109,18 +111,30 @@ class Child:
             What it raised.
         """
         self.release()
-        with os.fdopen(self._result, "rb") as pipe:
-            content = pipe.read()
+        content = self._answer(timeout)
         _, self.status = os.waitpid(self.pid, 0)
         if self._tracer is not None:
             self._tracer.wait()
         if self.was_killed:
             return None
-        assert self.status == 0 and content, f"a child ended with status {self.status}"
+        assert self.status == 0, f"a child ended with status {self.status}"
         is_result, result = pickle.loads(content)
         if not is_result:
             raise ChildFailed(result)
         return result
+
+    def _answer(self, timeout: float) -> bytes:
+        deadline, content = time.monotonic() + timeout, b""
+        with os.fdopen(self._result, "rb", buffering=0) as pipe:
+            while True:
+                if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    self.kill()
+                    os.waitpid(self.pid, 0)
+                    raise ChildFailed(f"it does not end within {timeout:.0f} s")
+                part = pipe.read(1 << 16)
+                if not part:
+                    return content
+                content += part
 
     @property
     def was_killed(self) -> bool:
@@ -128,22 +142,17 @@ class Child:
         return self.status is not None and os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGKILL
 
 
-def call(function: Callable[..., Any], *arguments: Any, user: int | None = None) -> Any:
-    """The result of a call in a child."""
-    return Child(function, *arguments, user=user).wait()
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in a child, which has a minute or two."""
+    return Child(function, *arguments).wait(_CALL_SECONDS)
 
 
-def _be_child(
-    function: Callable[..., Any], arguments: Sequence[Any], sink: int, gate: int, user: int | None
-) -> NoReturn:
+def _be_child(function: Callable[..., Any], arguments: Sequence[Any], sink: int, gate: int) -> NoReturn:
     answer: tuple[bool, Any]
+    _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     try:
         os.read(gate, 1)  # its end, when the parent closes it
         os.close(gate)
-        if user is not None:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
         answer = True, function(*arguments)
     except BaseException as error:
         answer = False, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"

@@ -87,7 +87,7 @@ class Killing:
 
     def _kill(self, seed: int, where: str, *trace: str) -> bool:
         copy, log = self._copied(seed)
-        reader = Reader(copy, ACTIONS[self.name].sizes)
+        reader = Reader(copy, ACTIONS[self.name].sizes) if ACTIONS[self.name].is_readable else None
         child = Child(ACTIONS[self.name].run, copy, seed, log, is_held=True)
         if trace:
             child.trace(*trace)
@@ -96,7 +96,7 @@ class Killing:
             time.sleep(random.Random(seed).uniform(0, 1.2 * self.seconds))
             child.kill()
         try:
-            child.wait()
+            child.wait(120)
             if child.was_killed:
                 self.kills.n_kills += 1
                 place = where.partition(" ")[0] if trace else "at a random time"
@@ -107,10 +107,11 @@ class Killing:
             self.kills.n_leftovers += bool(leftovers)
             self.kills.n_stuck += bool(again)
         except ChildFailed as error:
-            self.kills.failures.append(f"{self.name}, killed at {where}, seed {seed}: {error}")
-        seen = reader.end()
-        self.kills.sightings.add(seen)
-        self.kills.failures += [f"{self.name}, killed at {where}: a reader saw {text}" for text in seen.complaints]
+            self.kills.failures.append(f"{self.name}, killed at {where}, seed {seed}, {copy}: {error}")
+        if reader is not None:
+            seen = reader.end()
+            self.kills.sightings.add(seen)
+            self.kills.failures += [f"{self.name}, killed at {where}: a reader saw {text}" for text in seen.complaints]
         if not self.kills.failures:
             shutil.rmtree(copy, ignore_errors=True)
             shutil.rmtree(copy.with_name(f"{copy.name}-alone"), ignore_errors=True)
