@@ -118,7 +118,7 @@ class Catalog:
         file = paths.catalog_file
         n_bytes = _size(file)
         if not n_bytes:
-            if any(paths.events_parquet_dir.glob("*/*/*.parquet")):
+            if has_event_files(paths):
                 state = "missing" if n_bytes is None else "empty"
                 raise CorruptStore(
                     f"the catalog {file} is {state}, though there are event files; put it back from a copy, "
@@ -168,6 +168,12 @@ class Catalog:
         """Make the tables where there are none; returns how SQLite keeps its journal."""
         self._run("PRAGMA synchronous = FULL")
         if self._run("PRAGMA user_version").fetchone()[0] == 0:
+            # The tables are durable before the first event file is there.
+            if has_event_files(self.paths):
+                raise CorruptStore(
+                    f"the catalog {self.paths.catalog_file} has no tables, though there are event files; "
+                    "run vectra repair, or put it back from a copy"
+                )
             self._create()
         (mode,) = self._run("PRAGMA journal_mode").fetchone()
         self._bring_up_to_date()
@@ -615,6 +621,11 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def has_event_files(paths: EventStorePaths) -> bool:
+    """Whether there is any event file, whatever the catalog says."""
+    return any(paths.events_parquet_dir.glob("*/*/*.parquet"))
 
 
 def _now() -> int:

@@ -1,4 +1,4 @@
-"""Strike: ``python -m tests.faults``, or with ``--quick`` a part of it in five minutes; exit 1 where a promise broke."""
+"""Strike: ``python -m tests.faults``, or with ``--quick`` a part of it; exit 1 where a promise broke."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 
-from tests.faults import failures, kills
+from tests.faults import clocks, damage, failures, kills, power, together
 from tests.faults.actions import ACTIONS
 from tests.faults.children import Child, ChildFailed
 from tests.faults.results import FAULTS, Fault, Result, write_docs
@@ -108,7 +108,7 @@ def _summary(killed: dict[str, kills.Kills]) -> str:
     )
 
 
-_ = failures  # which adds to FAULTS
+_ = clocks, damage, failures, power, together  # which add to FAULTS
 
 if __name__ == "__main__":
     main()

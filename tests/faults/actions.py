@@ -82,9 +82,9 @@ class Action:
         """Raise where something else than the rows is not as it should be when it is done."""
 
 
-def _note(log: Path) -> None:
+def _note(log: Path, count: int = 1) -> None:
     with log.open("ab") as file:
-        file.write(b".")
+        file.write(b"." * count)
 
 
 class Write(Action):
@@ -133,13 +133,14 @@ class Background(Write):
 
     def run(self, data_dir: Path, seed: int, log: Path) -> None:
         """A small buffer and a short interval, and flushes by chance."""
-        chance = random.Random(seed)
+        chance, n_noted = random.Random(seed), 0
         with ParquetWriter(data_dir, buffer_size=5, flush_interval=0.01) as writer:
             for one in stores.events(f"w{seed}", _N_COMMITS):
                 writer.write(one)
                 if chance.random() < 0.15:
                     writer.flush()
-                    log.write_text("." * (one.seq + 1))
+                    _note(log, one.seq + 1 - n_noted)
+                    n_noted = one.seq + 1
 
     def check_killed(self, found: Found, data_dir: Path, seed: int) -> None:
         """The events from the first to some one, which is not before the last that was acknowledged."""

@@ -92,7 +92,7 @@ class Child:
             command += ["-o", os.devnull]
         self._tracer = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _ATTACH_SECONDS
-        while _tracer_of(self.pid) == 0:
+        while tracer_of(self.pid) == 0:
             is_alive = time.monotonic() < deadline and self._tracer.poll() is None
             assert is_alive, f"strace does not attach: {options}"
             time.sleep(0.002)
@@ -115,7 +115,7 @@ class Child:
         _, self.status = os.waitpid(self.pid, 0)
         if self._tracer is not None:
             self._tracer.wait()
-        if self.was_killed:
+        if os.WIFSIGNALED(self.status):
             return None
         assert self.status == 0, f"a child ended with status {self.status}"
         is_result, result = pickle.loads(content)
@@ -161,7 +161,8 @@ def _be_child(function: Callable[..., Any], arguments: Sequence[Any], sink: int,
     os._exit(0)
 
 
-def _tracer_of(pid: int) -> int:
+def tracer_of(pid: int) -> int:
+    """The process that traces it; 0 if none does."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("TracerPid:")[2].split()[0])
 

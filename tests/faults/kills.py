@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.actions import ACTIONS, look_and_repeat
-from tests.faults.children import Child, ChildFailed, Memory, call, counted, injected
+from tests.faults.children import Child, Memory, call, counted, injected
 from tests.faults.reader import Reader, Sightings
 
 SYSTEM_CALLS = ("fsync", "fdatasync", "rename", "openat", "write", "pwrite64", "unlink")
@@ -102,11 +102,12 @@ class Killing:
                 place = where.partition(" ")[0] if trace else "at a random time"
                 self.kills.by_place[place] = self.kills.by_place.get(place, 0) + 1
             else:
+                assert child.status == 0, f"ended with status {child.status}"
                 self.kills.n_finished += 1
             leftovers, again = call(look_and_repeat, self.name, copy, seed, log)
             self.kills.n_leftovers += bool(leftovers)
             self.kills.n_stuck += bool(again)
-        except ChildFailed as error:
+        except AssertionError as error:
             self.kills.failures.append(f"{self.name}, killed at {where}, seed {seed}, {copy}: {error}")
         if reader is not None:
             seen = reader.end()

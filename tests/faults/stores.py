@@ -72,7 +72,7 @@ def stored(data_dir: Path) -> Counter[Row]:
     """All rows of the newest version: by the catalog's list of files, each read by PyArrow."""
     found: Counter[Row] = Counter()
     for name, *_ in _asked(data_dir, "SELECT path FROM files WHERE removed IS NULL"):
-        found.update(_rows_in(data_dir / "events_parquet" / str(name)))
+        found.update(rows_in(data_dir / "events_parquet" / str(name)))
     return found
 
 
@@ -80,11 +80,16 @@ def globbed(data_dir: Path) -> Counter[Row]:
     """All rows that another tool finds which reads every Parquet file."""
     found: Counter[Row] = Counter()
     for file in (data_dir / "events_parquet").glob("**/*.parquet"):
-        found.update(_rows_in(file))
+        found.update(rows_in(file))
     return found
 
 
-def _rows_in(file: Path) -> Iterator[Row]:
+def rows_in(file: Path) -> Counter[Row]:
+    """The rows of a file, with what its folders say."""
+    return Counter(_read(file))
+
+
+def _read(file: Path) -> Iterator[Row]:
     doc_type, date = (folder.name.partition("=")[2] for folder in (file.parent.parent, file.parent))
     with pq.ParquetFile(file) as content:
         table = content.read(use_threads=False)
