@@ -118,7 +118,7 @@ _HARM: list[Callable[[Path, random.Random], None]] = [
 @fault(
     "A live file emptied, cut, lengthened, zeroed at its end, deleted, or a folder or dead link in its place",
     "verify names it without --deep; a strict query is CorruptStore with its name, another one leaves out its rows "
-    "alone; compact refuses; after repair (--forget, where it is gone) all other rows are there and verify finds nothing",
+    "alone; compact refuses; after repair (--forget, where it is gone) the others are there, and verify finds nothing",
     quick=7,
     full=70,
 )

@@ -151,8 +151,8 @@ def _prepared(name: str) -> Iterator[tuple[Path, Path]]:
 
 @fault(
     "EIO, for each action: the n-th fsync, rename, open, unlink or write of the catalog fails",
-    "done, or one VectraError in one line (or DuckDB ends the process, which it does at some calls); all rows as before "
-    "or as after; the same action then completes",
+    "done, or one VectraError in one line (DuckDB ends the process at some calls); all rows as before or as after; "
+    "the same action then completes",
     quick=8,
     full=160,
 )

@@ -12,7 +12,7 @@ from tests.faults.stores import COMMIT_ROWS
 from vectra_analytics import EventStorePaths, EventStoreQuery, VectraError
 from vectra_analytics.catalog import NoCatalog
 
-_PAUSE = 0.03
+_PAUSE = 0.1
 _COMMITS = f"""
     SELECT session_id, seq // {COMMIT_ROWS} AS number, count(*) AS n_rows, count(DISTINCT seq) AS n_events
     FROM events GROUP BY ALL ORDER BY ALL

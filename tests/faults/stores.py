@@ -71,7 +71,7 @@ def write_commits(data_dir: Path, session_id: str, n_commits: int) -> None:
 def stored(data_dir: Path) -> Counter[Row]:
     """All rows of the newest version: by the catalog's list of files, each read by PyArrow."""
     found: Counter[Row] = Counter()
-    for name, *_ in _asked(data_dir, "SELECT path FROM files WHERE removed IS NULL"):
+    for name, *_ in asked(data_dir, "SELECT path FROM files WHERE removed IS NULL"):
         found.update(rows_in(data_dir / "events_parquet" / str(name)))
     return found
 
@@ -99,7 +99,8 @@ def _read(file: Path) -> Iterator[Row]:
         yield doc_type, date, ts.astimezone(UTC), *others
 
 
-def _asked(data_dir: Path, sql: str) -> list[tuple[object, ...]]:
+def asked(data_dir: Path, sql: str) -> list[tuple[object, ...]]:
+    """The rows of an answer of the catalog; none where there is none."""
     file = data_dir / "manifests" / "catalog.sqlite"
     if not file.exists() or not file.stat().st_size:
         return []
@@ -136,13 +137,13 @@ def assert_whole_commits(data_dir: Path) -> None:
     """Each version has as many files as the footers say that its commit has; one a doc_type and day."""
     known: Counter[object] = Counter()
     said: dict[object, int] = {}
-    for name, added, is_compacted in _asked(data_dir, "SELECT path, added, is_compacted FROM files"):
+    for name, added, is_compacted in asked(data_dir, "SELECT path, added, is_compacted FROM files"):
         file = data_dir / "events_parquet" / str(name)
         if is_compacted or not file.exists():  # a commit of which some files were vacuumed is known in part
             continue
         known[added] += 1
         said[added] = int((pq.read_metadata(file).metadata or {})[b"vectra.commit_files"])
-    n_removed = Counter(added for added, *_ in _asked(data_dir, "SELECT added FROM files WHERE removed IS NOT NULL"))
+    n_removed = Counter(added for added, *_ in asked(data_dir, "SELECT added FROM files WHERE removed IS NOT NULL"))
     for added, n_files in said.items():
         assert known[added] == n_files or n_removed[added], f"version {added} has {known[added]} of {n_files} files"
 
