@@ -1,5 +1,6 @@
 """What is killed: each action with the store that it begins on, and the rows that have to be there afterwards."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -23,6 +24,7 @@ from vectra_analytics import (
     repair,
     vacuum,
 )
+from vectra_analytics.catalog import NoCatalog
 from vectra_analytics.importers import recordings
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data_samples").glob("game_*.jsonl"))
@@ -408,13 +410,13 @@ ACTIONS: dict[str, Action] = {
 def look(name: str, data_dir: Path, seed: int, log: Path) -> list[str]:
     """Hold a store against what may be there after a kill; gives the leftovers."""
     action = ACTIONS[name]
-    catalog = data_dir / "manifests" / "catalog.sqlite"
     if not action.is_readable:
         return []
-    is_store = catalog.exists() and catalog.stat().st_size > 0
-    leftovers = stores.assert_sound(data_dir, action.known_strays) if is_store else []
+    leftovers: list[str] = []
+    with contextlib.suppress(NoCatalog):  # it was not there yet, so no row may be asked for below
+        leftovers = stores.assert_sound(data_dir, action.known_strays)
     rows = stores.stored(data_dir)
-    if is_store:
+    if rows:
         stores.assert_query_agrees(data_dir, rows)
     action.check_killed(Found(rows, log.stat().st_size if log.exists() else 0), data_dir, seed)
     return leftovers

@@ -163,7 +163,7 @@ def _disk_errors(seed: int) -> Counts:
     with _prepared(name) as (data_dir, log):
         child = Child(attempt, name, data_dir, seed, log, is_held=True)
         child.trace(*injected(system_call, "error=EIO", number))
-        error = child.wait(120)
+        error = child.wait(240)
         call(look_and_repeat, name, data_dir, seed, log)
         return {"failed": bool(error), "done": error == "", "ended by DuckDB": error is None}
 
@@ -180,7 +180,7 @@ def _fsync_errors(seed: int) -> Counts:
     with _prepared("first write") as (data_dir, _):
         child = Child(_write_with_errors, data_dir, is_held=True)
         child.trace(*injected(system_call, "error=EIO", number))
-        n_failed, files = child.wait(120)
+        n_failed, files = child.wait(240)
         rows = call(stores.stored, data_dir)
         stores.assert_same(rows, stores.rows_of(stores.events("s", 6)), "after errors")
         assert call(stores.assert_sound, data_dir) == [], "leftovers"
@@ -300,7 +300,7 @@ def _slow_disk(seed: int) -> Counts:
             "-e",
             "inject=fdatasync:delay_enter=100000",
         )
-        longest, total = child.wait(120)
+        longest, total = child.wait(240)
         seen = reader.end()
         assert total > 1, f"the disk was not slow: {total} s"
         assert longest < total / 4, f"one write() took {longest} s of {total} s"

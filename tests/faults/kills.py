@@ -16,6 +16,10 @@ SYSTEM_CALLS = ("fsync", "fdatasync", "rename", "openat", "write", "pwrite64", "
 _CALLS_PER_TIME = 3  # kills at a call, for each one at a random time
 
 
+_TURN_SECONDS, _KILLS_OF_A_TURN = 60.0, 30
+_CALL_SECONDS = 240.0
+
+
 @dataclass
 class Kills:
     """What became of the kills of one action."""
@@ -96,7 +100,7 @@ class Killing:
             time.sleep(random.Random(seed).uniform(0, 1.2 * self.seconds))
             child.kill()
         try:
-            child.wait(120)
+            child.wait(_CALL_SECONDS)
             if child.was_killed:
                 self.kills.n_kills += 1
                 place = where.partition(" ")[0] if trace else "at a random time"
@@ -143,17 +147,21 @@ def _places(n_calls: dict[str, int], chance: random.Random) -> Iterator[tuple[st
             yield name, numbers[turn % len(numbers)]
 
 
-def in_parallel(names: list[str], first_seed: int, seconds: float, most: int, n_processes: int) -> dict[str, Kills]:
-    """The actions shared out among so many processes; at most ``most`` kills of each."""
+def in_parallel(names: list[str], first_seed: int, deadline: float, n_processes: int) -> dict[str, Kills]:
+    """The actions in turn, so many at the same time, until the deadline."""
     found = {name: Kills() for name in names}
-    deadline = time.monotonic() + seconds
-    waiting = list(names)
-    running: dict[str, Child] = {}
-    while waiting or running:
-        while waiting and len(running) < n_processes:
-            name = waiting.pop(0)
-            share = (deadline - time.monotonic()) * n_processes / (len(waiting) + len(running) + 1)
-            running[name] = Child(kill_all, name, first_seed, min(deadline, time.monotonic() + share), most)
-        name = next(iter(running))
-        found[name].add(running.pop(name).wait())
+    turns = enumerate(itertools.cycle(names))
+    running: list[tuple[str, Child]] = []
+    while names:
+        while time.monotonic() < deadline and len(running) < n_processes:
+            turn, name = next(turns)
+            end = min(deadline, time.monotonic() + _TURN_SECONDS)
+            running.append((name, Child(kill_all, name, first_seed + 10_000 * turn, end, _KILLS_OF_A_TURN)))
+        if not running:
+            break
+        name, child = running.pop(0)
+        try:
+            found[name].add(child.wait(3 * _TURN_SECONDS + _CALL_SECONDS))
+        except AssertionError as error:
+            found[name].failures.append(f"{name}: {error}")
     return found

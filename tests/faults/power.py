@@ -135,13 +135,13 @@ class _Disk:
                         _apply(content, place + (first if written is not None else 0), part)
             lucky[id(file)] = bytes(content)
         for path, file in sorted(names.items()):
-            place = target / Path(path).relative_to(self.root)
-            if not place.parent.is_dir() or not _is_reachable(names, path, self.root):
-                continue
+            made = target / Path(path).relative_to(self.root)
+            if not made.parent.is_dir():
+                continue  # its folder's own name is lost
             if file.is_folder:
-                place.mkdir(exist_ok=True)
+                made.mkdir()
             else:
-                place.write_bytes(lucky[id(file)])
+                made.write_bytes(lucky[id(file)])
 
 
 def _put(names: dict[str, _File], name: str, file: _File | None) -> None:
@@ -149,11 +149,6 @@ def _put(names: dict[str, _File], name: str, file: _File | None) -> None:
         names.pop(name, None)
     else:
         names[name] = file
-
-
-def _is_reachable(names: dict[str, _File], path: str, root: str) -> bool:
-    folder = os.path.dirname(path)
-    return folder == root or folder in names
 
 
 _STRING = re.compile(
@@ -215,7 +210,7 @@ def _power_cut(seed: int) -> Counts:
         before = _Disk(data_dir)
         child = Child(ACTIONS[name].run, data_dir, seed, log, is_held=True)
         child.trace("-o", str(trace), "-y", "-xx", "-s", str(_LONGEST), "-e", f"trace={_CALLS}")
-        child.wait(120)
+        child.wait(240)
         calls = [one for one in _calls(trace) if any(folder in argument for argument in one.arguments)]
         syncs = [number for number, one in enumerate(calls, start=1) if one.name in ("fsync", "fdatasync")]
         assert syncs, f"{name} syncs nothing"
