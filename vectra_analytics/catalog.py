@@ -168,32 +168,36 @@ class Catalog:
         """Make the tables where there are none; returns how SQLite keeps its journal."""
         self._run("PRAGMA synchronous = FULL")
         if self._run("PRAGMA user_version").fetchone()[0] == 0:
-            # The tables are durable before the first event file is there.
-            if has_event_files(self.paths):
-                raise CorruptStore(
-                    f"the catalog {self.paths.catalog_file} has no tables, though there are event files; "
-                    "run vectra repair, or put it back from a copy"
-                )
-            self._create()
+            mode = self._use_log()
+            if mode != "wal":
+                return mode  # without tables, so that whoever tries it next begins anew
+            with self.transaction():
+                # Another process may have been first while this one waited for the lock.
+                if self._run("PRAGMA user_version").fetchone()[0] == 0:
+                    self._check_is_new()
+                    give_layout(self._db)
         (mode,) = self._run("PRAGMA journal_mode").fetchone()
         self._bring_up_to_date()
         return str(mode)
 
-    def _create(self) -> None:
+    def _check_is_new(self) -> None:
+        if has_event_files(self.paths):  # the tables are durable before the first of them is there
+            raise CorruptStore(
+                f"the catalog {self.paths.catalog_file} has no tables, though there are event files; "
+                "run vectra repair, or put it back from a copy"
+            )
+
+    def _use_log(self) -> str:
         # SQLite does not wait for a lock here, as it does elsewhere, when two processes begin together.
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                self._run("PRAGMA journal_mode = WAL")
-                break
+                (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+                return str(mode)
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-        with self.transaction():
-            # Another process may have been first while this one waited for the lock.
-            if self._run("PRAGMA user_version").fetchone()[0] == 0:
-                give_layout(self._db)
 
     def _bring_up_to_date(self) -> None:
         """Give the tables of an older layout the present one; raise where they are of another one."""

@@ -166,7 +166,7 @@ def _harm(data_dir: Path, seed: int) -> None:
 
 @fault(
     "Files that are none of the store's: torn, empty, of others, links to files and folders, a copy of a live one",
-    "no query and no compaction reads them; verify names each; repair moves each to quarantine/, and no row is lost",
+    "no query and no compaction reads them; verify names each; repair takes each away, and no row is lost",
     quick=1,
     full=10,
 )
@@ -192,6 +192,8 @@ def _plant(folder: Path, seed: int) -> int:
     (data_dir / "events_parquet" / "elsewhere.parquet").write_bytes(whole.read_bytes())
     planted = {"torn.parquet", "empty.parquet", "notes.txt", "copy.parquet", "link.parquet", "folder"}
     planted.add("elsewhere.parquet")
+    for copy in (outside, place / "copy.parquet"):
+        os.utime(copy, (0, 0))  # a copy of a compacted file that is younger than a day may be a compaction's at work
     rows = stores.stored(data_dir)
     stores.assert_query_agrees(data_dir, rows)
     report = verify(data_dir)

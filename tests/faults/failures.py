@@ -67,16 +67,31 @@ class Disk:
         self._memory.cleanup()
 
 
-def attempt(name: str, data_dir: Path, seed: int, log: Path) -> str:
-    """Do an action that may fail; gives the error, which has to be one of ours, in one line."""
+def attempt(name: str, data_dir: Path, seed: int, log: Path) -> str | None:
+    """Do an action that may fail; gives the error, which has to be one of ours, in one line.
+
+    None where it was not the action that failed: an import of Python's, our own log, or a thread of a library that
+    knows no other way than to panic.
+    """
+    text: str | None = ""
     try:
         ACTIONS[name].run(data_dir, seed, log)
     except VectraError as error:
         text = str(error)
-    else:
-        text = ""
-    assert "\n" not in text, f"more than one line: {text}"
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(data_dir)):
+            raise
+        text = None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        text = None
+    assert "\n" not in (text or ""), f"more than one line: {text}"
     return text
+
+
+def _told(error: str | None) -> Counts:
+    return {"failed": bool(error), "done": error == "", "ended by a library": error is None}
 
 
 @fault(
@@ -138,7 +153,7 @@ def _full_disk(seed: int) -> Counts:
         error = call(attempt, name, data_dir, seed, log)
         (disk.folder / "filler").unlink()
         call(look_and_repeat, name, data_dir, seed, log)
-        return {"failed": bool(error), "done": not error}
+        return _told(error)
 
 
 @contextlib.contextmanager
@@ -151,7 +166,7 @@ def _prepared(name: str) -> Iterator[tuple[Path, Path]]:
 
 @fault(
     "EIO, for each action: the n-th fsync, rename, open, unlink or write of the catalog fails",
-    "done, or one VectraError in one line (DuckDB ends the process at some calls); all rows as before or as after; "
+    "done, or one VectraError in one line (DuckDB and Polars end the process at some calls); all rows as before or as after; "
     "the same action then completes",
     quick=8,
     full=160,
@@ -165,7 +180,7 @@ def _disk_errors(seed: int) -> Counts:
         child.trace(*injected(system_call, "error=EIO", number))
         error = child.wait(240)
         call(look_and_repeat, name, data_dir, seed, log)
-        return {"failed": bool(error), "done": error == "", "ended by DuckDB": error is None}
+        return _told(error)
 
 
 @fault(
@@ -232,10 +247,10 @@ def _no_more_files(seed: int) -> Counts:
     with _prepared(name) as (data_dir, log):
         error = call(_attempt_with_few_files, name, data_dir, seed, log, random.Random(seed).randrange(0, 24))
         call(look_and_repeat, name, data_dir, seed, log)
-        return {"failed": bool(error), "done": not error}
+        return _told(error)
 
 
-def _attempt_with_few_files(name: str, data_dir: Path, seed: int, log: Path, n_more: int) -> str:
+def _attempt_with_few_files(name: str, data_dir: Path, seed: int, log: Path, n_more: int) -> str | None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(name) for name in os.listdir("/proc/self/fd"))
     while os.open(os.devnull, os.O_RDONLY) < highest:  # the limit is one of numbers: none below is to be free
@@ -268,10 +283,10 @@ def _no_right(seed: int) -> Counts:
         error = call(_attempt_as_nobody, name, data_dir, seed, log, scratch)
         chosen.chmod(0o777)
         call(look_and_repeat, name, data_dir, seed, log)
-        return {"failed": bool(error), "done": not error}
+        return _told(error)
 
 
-def _attempt_as_nobody(name: str, data_dir: Path, seed: int, log: Path, scratch: Path) -> str:
+def _attempt_as_nobody(name: str, data_dir: Path, seed: int, log: Path, scratch: Path) -> str | None:
     # What is imported at first use lies where only root may read, perhaps.
     ACTIONS[name].prepare(scratch)
     attempt(name, scratch, seed, Path(os.devnull))

@@ -6,12 +6,12 @@ blocks that are torn below 4 kB, disks that lie about having written, and file s
 what was synced before it.
 """
 
-import os
 import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.faults.actions import ACTIONS, look_and_repeat
 from tests.faults.children import Child, Memory, call
@@ -29,11 +29,35 @@ class _File:
     content: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)  # since; None: it was cut to that length
-    is_folder: bool = False
 
     def change(self, place: int, written: bytes | None) -> None:
         _apply(self.content, place, written)
         self.changes.append((place, written))
+
+    def sync(self) -> None:
+        self.durable, self.changes = bytes(self.content), []
+
+
+@dataclass
+class _Folder:
+    names: dict[str, "_File | _Folder"] = field(default_factory=dict)
+    durable: dict[str, "_File | _Folder"] = field(default_factory=dict)
+    changes: list[dict[str, "_File | _Folder | None"]] = field(default_factory=list)  # since; None: a name that went
+
+    def change(self, change: dict[str, "_File | _Folder | None"]) -> None:
+        _rename_in(self.names, change)
+        self.changes.append(change)
+
+    def sync(self) -> None:
+        self.durable, self.changes = dict(self.names), []
+
+
+def _rename_in(names: dict[str, _File | _Folder], change: dict[str, _File | _Folder | None]) -> None:
+    for name, one in change.items():
+        if one is None:
+            names.pop(name, None)
+        else:
+            names[name] = one
 
 
 def _apply(content: bytearray, place: int, written: bytes | None) -> None:
@@ -58,97 +82,89 @@ class _Disk:
     """The files below a folder: as processes see them, and as far as they are durable."""
 
     def __init__(self, root: Path) -> None:
-        self.root = str(root)
-        self.names: dict[str, _File] = {}
-        self.durable_names: dict[str, _File] = {}
-        self.changes: dict[str, list[tuple[str, _File | None]]] = {}  # of a folder's names, since its last fsync
-        for path in sorted(root.rglob("*")) if root.exists() else ():
-            content = b"" if path.is_dir() else path.read_bytes()
-            self.names[str(path)] = _File(bytearray(content), content, is_folder=path.is_dir())
-        self.durable_names.update(self.names)
+        self.root = root
+        self.top = _found(root)
 
-    def _name(self, path: str, file: _File | None) -> None:
-        if file is None:
-            self.names.pop(path, None)
-        else:
-            self.names[path] = file
-        self.changes.setdefault(os.path.dirname(path), []).append((path, file))
+    def is_in(self, path: str) -> bool:
+        """Whether the path lies there, or is the folder itself."""
+        return Path(path).is_relative_to(self.root)
 
-    def do(self, call: _Call) -> bool:
-        """What the call does; True if it makes something durable."""
-        name, path = call.name, call.arguments[0]
+    def _at(self, path: str | Path) -> Any:
+        one: Any = self.top
+        for name in Path(path).relative_to(self.root).parts:
+            one = one.names.get(name) if isinstance(one, _Folder) else None
+        return one
+
+    def _rename(self, changes: dict[Path, "_File | _Folder | None"]) -> None:
+        by_folder: dict[Path, dict[str, _File | _Folder | None]] = {}
+        for path, one in changes.items():
+            by_folder.setdefault(path.parent, {})[path.name] = one
+        for folder, change in by_folder.items():
+            self._at(folder).change(change)
+
+    def do(self, call: _Call) -> None:
+        """What the call does."""
+        name, path = call.name, Path(call.arguments[0])
         if name == "openat":
-            path, flags = call.arguments[1], call.arguments[2]
-            if path not in self.names and "O_CREAT" in flags:
-                self._name(path, _File())
+            path, flags = Path(call.arguments[1]), call.arguments[2]
+            if self._at(path) is None:
+                self._rename({path: _File()} if "O_CREAT" in flags else {})
             elif "O_TRUNC" in flags:
-                self.names[path].change(0, None)
+                self._at(path).change(0, None)
         elif name == "mkdir":
-            self._name(path, _File(is_folder=True))
+            self._rename({path: _Folder()})
         elif name in ("unlink", "rmdir"):
-            self._name(path, None)
+            self._rename({path: None})
         elif name == "unlinkat":
-            self._name(os.path.join(path, call.arguments[1]), None)
+            self._rename({path / call.arguments[1]: None})
         elif name == "rename":
-            self._rename(path, call.arguments[1])
+            self._rename({Path(call.arguments[1]): self._at(path), path: None})
         elif name == "link":
-            self._name(call.arguments[1], self.names[path])
+            self._rename({Path(call.arguments[1]): self._at(path)})
         elif name == "ftruncate":
-            self.names[path].change(int(call.arguments[1]), None)
+            self._at(path).change(int(call.arguments[1]), None)
         elif name == "write":
-            self.names[path].change(len(self.names[path].content), call.data)
+            self._at(path).change(len(self._at(path).content), call.data)
         elif name == "pwrite64":
-            self.names[path].change(int(call.arguments[3]), call.data)
+            self._at(path).change(int(call.arguments[3]), call.data)
         else:
-            return self._sync(path)
-        return False
-
-    def _rename(self, old: str, new: str) -> None:
-        below = [path for path in self.names if path == old or path.startswith(f"{old}/")]
-        for path in below:
-            self._name(new + path[len(old) :], self.names[path])
-        for path in reversed(below):
-            self._name(path, None)
-
-    def _sync(self, path: str) -> bool:
-        file = self.names.get(path)
-        if path == self.root or path == os.path.dirname(self.root) or (file is not None and file.is_folder):
-            for name, one in self.changes.pop(path, ()):
-                _put(self.durable_names, name, one)
-        elif file is not None:
-            file.durable, file.changes = bytes(file.content), []
-        return True
+            self._at(path).sync()
 
     def rebuild(self, target: Path, chance: random.Random | None) -> None:
-        """Make the store as it is when the power comes back; a chance lets parts of the rest survive."""
-        names, lucky = dict(self.durable_names), {}
-        if chance is not None:
-            for changes in self.changes.values():
-                for name, file in changes[: chance.randrange(len(changes) + 1)]:
-                    _put(names, name, file)
-        for file in {id(file): file for file in names.values()}.values():
-            content = bytearray(file.durable)
-            for place, written in file.changes if chance is not None else ():
-                for first in range(0, max(1, len(written or b"")), _BLOCK):
-                    if chance is not None and chance.random() < 0.5:
-                        part = None if written is None else written[first : first + _BLOCK]
-                        _apply(content, place + (first if written is not None else 0), part)
-            lucky[id(file)] = bytes(content)
-        for path, file in sorted(names.items()):
-            made = target / Path(path).relative_to(self.root)
-            if not made.parent.is_dir():
-                continue  # its folder's own name is lost
-            if file.is_folder:
-                made.mkdir()
-            else:
-                made.write_bytes(lucky[id(file)])
+        """Make the files as they are when the power comes back; a chance lets parts of the rest survive."""
+        _rebuild(self.top, target, chance)
 
 
-def _put(names: dict[str, _File], name: str, file: _File | None) -> None:
-    if file is None:
-        names.pop(name, None)
-    else:
-        names[name] = file
+def _found(path: Path) -> _Folder:
+    folder = _Folder()
+    for child in path.iterdir():
+        content = b"" if child.is_dir() else child.read_bytes()
+        folder.names[child.name] = _found(child) if child.is_dir() else _File(bytearray(content), content)
+    folder.sync()
+    return folder
+
+
+def _rebuild(folder: _Folder, target: Path, chance: random.Random | None) -> None:
+    names = dict(folder.durable)
+    if chance is not None:
+        for change in folder.changes[: chance.randrange(len(folder.changes) + 1)]:
+            _rename_in(names, change)
+    for name, one in sorted(names.items()):
+        if isinstance(one, _Folder):
+            (target / name).mkdir()
+            _rebuild(one, target / name, chance)
+        else:
+            (target / name).write_bytes(_content(one, chance))
+
+
+def _content(file: _File, chance: random.Random | None) -> bytes:
+    content = bytearray(file.durable)
+    for place, written in file.changes if chance is not None else ():
+        for first in range(0, max(1, len(written or b"")), _BLOCK):
+            if chance is not None and chance.random() < 0.5:
+                part = None if written is None else written[first : first + _BLOCK]
+                _apply(content, place + first, part)
+    return bytes(content)
 
 
 _STRING = re.compile(
@@ -204,36 +220,37 @@ def _calls(trace: Path) -> Iterator[_Call]:
 def _power_cut(seed: int) -> Counts:
     name, chance = _NAMES[seed % len(_NAMES)], random.Random(seed)
     with Memory() as folder:
-        data_dir, log, trace = Path(folder, "store"), Path(folder, "log"), Path(folder, "trace")
+        top, trace = Path(folder, "top"), Path(folder, "trace")
+        data_dir, log = top / "store", Path(folder, "log")
+        top.mkdir()
         call(ACTIONS[name].prepare, data_dir)
         log.touch()
-        before = _Disk(data_dir)
+        disk = _Disk(top)
         child = Child(ACTIONS[name].run, data_dir, seed, log, is_held=True)
         child.trace("-o", str(trace), "-y", "-xx", "-s", str(_LONGEST), "-e", f"trace={_CALLS}")
         child.wait(240)
         calls = [one for one in _calls(trace) if any(folder in argument for argument in one.arguments)]
         syncs = [number for number, one in enumerate(calls, start=1) if one.name in ("fsync", "fdatasync")]
         assert syncs, f"{name} syncs nothing"
-        cuts = {number: False for number in chance.sample(syncs, min(len(syncs), _CUTS_OF_A_SEED // 2))}
-        cuts |= dict.fromkeys(chance.sample(range(1, len(calls) + 1), _CUTS_OF_A_SEED // 2), True)
+        cuts = dict.fromkeys(chance.sample(range(1, len(calls) + 1), _CUTS_OF_A_SEED // 2), True)
+        cuts |= dict.fromkeys(chance.sample(syncs, min(len(syncs), _CUTS_OF_A_SEED // 2)), False)
         n_acknowledged = 0
         for number, one in enumerate(calls, start=1):
-            if any(argument.startswith(str(data_dir)) or argument == folder for argument in one.arguments):
-                before.do(one)
+            if any(disk.is_in(argument) for argument in one.arguments):
+                disk.do(one)
             n_acknowledged += len(one.data) if one.name == "write" and one.arguments[0] == str(log) else 0
             if number in cuts:
-                _check(name, seed, before, Path(folder, str(number)), n_acknowledged, chance if cuts[number] else None)
+                _check(name, seed, disk, Path(folder, str(number)), n_acknowledged, chance if cuts[number] else None)
         return {"power cuts": len(cuts), "sync points": len(syncs)}
 
 
 def _check(name: str, seed: int, disk: _Disk, folder: Path, n_acknowledged: int, chance: random.Random | None) -> None:
     folder.mkdir()
-    if disk.durable_names or disk.changes:
-        (folder / "store").mkdir()
-    disk.rebuild(folder / "store", chance)
-    (folder / "log").write_bytes(b"." * n_acknowledged)
+    disk.rebuild(folder, chance)
+    log = folder / "log"
+    log.write_bytes(b"." * n_acknowledged)
     try:
-        call(look_and_repeat, name, folder / "store", seed, folder / "log")
+        call(look_and_repeat, name, folder / "store", seed, log)
     except AssertionError as error:
         what = "by chance a part of the rest" if chance is not None else "only what was fsynced"
         raise AssertionError(f"{name}, cut after call {folder.name}, {what}: {error}") from error

@@ -5,6 +5,7 @@ import select
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.children import Child, close, pipe_to_child
@@ -110,7 +111,7 @@ def _fault(commits: list[tuple[str, int, int, int]], sizes: Sequence[int] | None
         if len(found) > 1 or not found <= set(sizes):
             return f"parts of commits: {[commit for commit in commits if commit[2] != max(sizes)][:3]}"
         return ""
-    for (session_id, number, n_rows, _), after in zip(commits, [*commits[1:], ("", -1, 0, 0)], strict=True):
+    for (session_id, number, n_rows, _), after in pairwise([*commits, ("", -1, 0, 0)]):
         if after[0] == session_id and (n_rows != COMMIT_ROWS or after[1] != number + 1):
             return f"a hole in session {session_id} at commit {number}"
     return ""
