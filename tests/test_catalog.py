@@ -24,8 +24,11 @@ from vectra_analytics import (
     EventStoreQuery,
     ParquetWriter,
     VectraError,
+    catalog,
+    repair,
+    verify,
 )
-from vectra_analytics.catalog import Catalog
+from vectra_analytics.catalog import Catalog, NoCatalog
 from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
 
 ALL_EVENTS = f"SELECT {', '.join(EVENT_SCHEMA.names)}, doc_type, date FROM events ORDER BY session_id, seq"
@@ -238,6 +241,39 @@ def test_the_schema_version_is_written(paths: EventStorePaths) -> None:
     write(paths.data_dir, [])
 
     assert json.loads((paths.manifests_dir / "schema_version.json").read_text()) == {"schema_version": SCHEMA_VERSION}
+
+
+def test_a_catalog_is_never_without_its_schema_version(paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed while making a store leaves no catalog beside which the schema version is missing."""
+    real = catalog._connected
+
+    def connected(target: str, **how: bool) -> sqlite3.Connection:
+        assert (paths.manifests_dir / "schema_version.json").exists()
+        return real(target, **how)
+
+    monkeypatch.setattr(catalog, "_connected", connected)
+    Catalog(paths, create=True).close()
+
+
+def test_a_catalog_that_lost_its_tables_is_no_new_one(paths: EventStorePaths) -> None:
+    """Where there are event files, a catalog without tables is an error and stays as it is; else it is a new one."""
+    paths.ensure_directories()
+    with contextlib.closing(sqlite3.connect(paths.catalog_file)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(NoCatalog, match="no tables yet"):
+        verify(paths)
+    write(paths.data_dir, [tick_event(0, 1.0)])
+
+    paths.catalog_file.unlink()
+    with contextlib.closing(sqlite3.connect(paths.catalog_file)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(CorruptStore, match="no tables"):
+        EventStoreQuery(paths).count_events()
+    with pytest.raises(CorruptStore, match="no tables"):
+        write(paths.data_dir, [tick_event(1, 1.0)])
+    assert not verify(paths).is_sound
+    repair(paths)
+    assert EventStoreQuery(paths).count_events() == 1
 
 
 def test_a_missing_schema_version_is_written_again(paths: EventStorePaths) -> None:

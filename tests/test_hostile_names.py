@@ -60,8 +60,8 @@ def test_figures_show_names_as_they_are(query: EventStoreQuery) -> None:
         plots.overlay(features),
         plots.feed_health(query.features("feed_health")),
         plots.correlation(features.rename({"price": EVIL}), [EVIL, "drawdown"]),
-        plots.by_bins(features.rename({"price": EVIL, "drawdown": f"2{EVIL}"}), EVIL, f"2{EVIL}"),
-        plots.by_class(features.rename({"price": EVIL, "drawdown": f"2{EVIL}"}), EVIL, f"2{EVIL}"),
+        plots.feature_against_label(features.rename({"price": EVIL, "drawdown": f"2{EVIL}"}), EVIL, f"2{EVIL}"),
+        plots.feature_by_label(features.rename({"price": EVIL, "drawdown": f"2{EVIL}"}), EVIL, f"2{EVIL}"),
     ]
 
     for figure in figures:

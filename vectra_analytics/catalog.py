@@ -118,7 +118,7 @@ class Catalog:
         file = paths.catalog_file
         n_bytes = _size(file)
         if not n_bytes:
-            if any(paths.events_parquet_dir.glob("*/*/*.parquet")):
+            if has_event_files(paths):
                 state = "missing" if n_bytes is None else "empty"
                 raise CorruptStore(
                     f"the catalog {file} is {state}, though there are event files; put it back from a copy, "
@@ -127,6 +127,8 @@ class Catalog:
             if not create:
                 raise NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
             paths.ensure_directories()
+        if create:
+            self._say_schema_version()  # first, so that no kill leaves a catalog without it
         try:
             self._db = _connected(str(file))
         except sqlite3.DatabaseError as error:
@@ -153,40 +155,49 @@ class Catalog:
                 f"the catalog {file} cannot use SQLite's write-ahead log (it has {mode!r}): the file system, perhaps a "
                 "network home, cannot share memory; put the store on a local disk with --data-dir or $RUGS_DATA_DIR"
             )
-        version_file = paths.manifests_dir / "schema_version.json"
-        if create and not version_file.exists():
+
+    def _say_schema_version(self) -> None:
+        file = self.paths.manifests_dir / "schema_version.json"
+        if not file.exists():
             try:
-                write_whole(version_file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
-            except BaseException as error:
-                self._db.close()
-                if isinstance(error, OSError):
-                    raise VectraError(f"cannot write {version_file}: {error.strerror}") from error
-                raise
+                write_whole(file, json.dumps({"schema_version": SCHEMA_VERSION}).encode() + b"\n")
+            except OSError as error:
+                raise VectraError(f"cannot write {file}: {error.strerror}") from error
 
     def _begin(self) -> str:
         """Make the tables where there are none; returns how SQLite keeps its journal."""
         self._run("PRAGMA synchronous = FULL")
         if self._run("PRAGMA user_version").fetchone()[0] == 0:
-            self._create()
+            mode = self._use_log()
+            if mode != "wal":
+                return mode  # without tables, so that whoever tries it next begins anew
+            with self.transaction():
+                # Another process may have been first while this one waited for the lock.
+                if self._run("PRAGMA user_version").fetchone()[0] == 0:
+                    self._check_is_new()
+                    give_layout(self._db)
         (mode,) = self._run("PRAGMA journal_mode").fetchone()
         self._bring_up_to_date()
         return str(mode)
 
-    def _create(self) -> None:
+    def _check_is_new(self) -> None:
+        if has_event_files(self.paths):  # the tables are durable before the first of them is there
+            raise CorruptStore(
+                f"the catalog {self.paths.catalog_file} has no tables, though there are event files; "
+                "run vectra repair, or put it back from a copy"
+            )
+
+    def _use_log(self) -> str:
         # SQLite does not wait for a lock here, as it does elsewhere, when two processes begin together.
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                self._run("PRAGMA journal_mode = WAL")
-                break
+                (mode,) = self._run("PRAGMA journal_mode = WAL").fetchone()
+                return str(mode)
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-        with self.transaction():
-            # Another process may have been first while this one waited for the lock.
-            if self._run("PRAGMA user_version").fetchone()[0] == 0:
-                give_layout(self._db)
 
     def _bring_up_to_date(self) -> None:
         """Give the tables of an older layout the present one; raise where they are of another one."""
@@ -619,6 +630,11 @@ class Catalog:
     def add_rejects(self, name: str, n_rejected: int) -> None:
         """Count the lines of a finished file of rejects."""
         self._run("INSERT OR REPLACE INTO rejects VALUES (?, ?)", (name, n_rejected))
+
+
+def has_event_files(paths: EventStorePaths) -> bool:
+    """Whether there is any event file, whatever the catalog says."""
+    return any(paths.events_parquet_dir.glob("*/*/*.parquet"))
 
 
 def _now() -> int:

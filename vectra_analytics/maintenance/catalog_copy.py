@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vectra_analytics.catalog import LAYOUTS, NoCatalog
+from vectra_analytics.catalog import LAYOUTS, NoCatalog, has_event_files
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.paths import EventStorePaths
@@ -138,7 +138,7 @@ def copied(paths: EventStorePaths, file: Path | None = None) -> CatalogCopy:
         if not file.exists() or not file.stat().st_size:
             raise _absent(paths, file)
         db = _read(file)
-        _check(db, file)
+        _check(db, paths, file)
     except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in ("not a database", "malformed", "disk image")):
             raise CorruptStore(f"the catalog {file} is damaged: {error}") from error
@@ -170,7 +170,7 @@ def _read(file: Path) -> sqlite3.Connection:
 
 
 def _absent(paths: EventStorePaths, file: Path) -> VectraError:
-    if any(paths.events_parquet_dir.glob("*/*/*.parquet")):
+    if has_event_files(paths):
         return CorruptStore(f"the catalog {file} is {'empty' if file.exists() else 'missing'}")
     return NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
 
@@ -186,12 +186,14 @@ def _in_memory(file: Path, how: str) -> sqlite3.Connection:
     return copy
 
 
-def _check(db: sqlite3.Connection, file: Path) -> None:
+def _check(db: sqlite3.Connection, paths: EventStorePaths, file: Path) -> None:
     faults = [fault for (fault,) in db.execute("PRAGMA integrity_check(3)") if fault != "ok"]
     if faults:
         raise CorruptStore(f"the catalog {file} is damaged: {'; '.join(' '.join(fault.split()) for fault in faults)}")
     (layout,) = db.execute("PRAGMA user_version").fetchone()
     if layout == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        if not has_event_files(paths):  # a process was killed that had just begun to make the store
+            raise NoCatalog(f"there is no store at {paths.data_dir}: its catalog {file} has no tables yet")
         raise CorruptStore(f"the catalog {file} is damaged: it has no tables")
     if layout not in LAYOUTS:
         raise VectraError(
