@@ -65,7 +65,7 @@ def test_figures_show_names_as_they_are(query: EventStoreQuery) -> None:
     ]
 
     for figure in figures:
-        texts = json.dumps(figure.to_plotly_json(), default=list)
+        texts = json.dumps(figure.to_plotly_json(), default=str)
         assert "<img" not in texts
         assert "script>" not in texts.replace("script&gt;", "")
         assert "$x" not in texts

@@ -43,7 +43,7 @@ def titled(column: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A name or an id that a figure shows letter by letter: plotly takes some HTML, links too, and $...$ as formulas."""
+    """A name or an id that a figure shows letter by letter: plotly takes some HTML, and $...$ as a formula."""
     return html.escape(text, quote=False).replace("$", "&#36;")
 
 
