@@ -20,6 +20,7 @@ from vectra_analytics import (
     snapshot,
     vacuum,
 )
+from vectra_analytics import catalog as catalogs
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.maintenance.snapshotting import snapshots
 
@@ -201,15 +202,14 @@ def test_an_interrupted_change_of_layout_changes_nothing(
 ) -> None:
     """It is one transaction: what a kill leaves is the layout before, and the next one to open it does it."""
     as_layout_2(store)
-    real = Catalog._run
+    real = catalogs.give_layout
 
-    def interrupted(catalog: Catalog, sql: str, parameters: object = ()) -> sqlite3.Cursor:
-        if "UPDATE files SET removed_at" in sql:
-            raise KeyboardInterrupt
-        return real(catalog, sql, parameters)
+    def interrupted(db: sqlite3.Connection) -> None:
+        real(db)
+        raise KeyboardInterrupt  # all is done, and not committed
 
     with monkeypatch.context() as fault:
-        fault.setattr(Catalog, "_run", interrupted)
+        fault.setattr(catalogs, "give_layout", interrupted)
         with pytest.raises(KeyboardInterrupt):
             EventStoreQuery(store).list_games()
     with sqlite3.connect(store.catalog_file) as db:

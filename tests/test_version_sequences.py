@@ -23,9 +23,9 @@ from vectra_analytics import (
     snapshot,
     snapshots,
     vacuum,
-    vacuuming,
 )
 from vectra_analytics.catalog import Catalog
+from vectra_analytics.maintenance import vacuuming
 
 N_SEQUENCES = int(os.environ.get("VECTRA_SEQUENCES", "25"))
 FIRST_DAY = datetime(2025, 12, 10, tzinfo=UTC)

@@ -282,11 +282,12 @@ class Catalog:
         """
         file = self.paths.catalog_file
         place = _place(file)
-        if place == self._opened:
+        if self._opened in (None, place):  # None: it was opened to be read alone
             return
         if place is not None:
+            there = _connected(str(file))
             self._db.close()
-            self._db, self._opened = _connected(str(file)), place
+            self._db, self._opened = there, place
             self._run("PRAGMA synchronous = FULL")
             self._bring_up_to_date()
         raise VectraError(
