@@ -131,13 +131,11 @@ def _typical(values: Sequence[float], third: int) -> float:
 
 
 def _told(updates: list[Any]) -> dict[str, dict[int, float]]:
-    """The ticks that updates tell of each game, up to its rug."""
+    """The ticks that updates tell of each game, up to its rug; `prices` of who connects late is no source of `ticks`."""
     told: dict[str, dict[int, float]] = defaultdict(dict)
     rugs: dict[str, int] = {}
     for update in updates:
         game_id = update["gameId"]
-        for tick, price in enumerate(update.get("prices") or []):
-            told[game_id].setdefault(tick, price)
         for tick, price in update.get("partialPrices", {}).get("values", {}).items():
             told[game_id].setdefault(int(tick), price)
         if update.get("active") and "price" in update:
