@@ -131,7 +131,7 @@ def _typical(values: Sequence[float], third: int) -> float:
 
 
 def _told(updates: list[Any]) -> dict[str, dict[int, float]]:
-    """The ticks that updates tell of each game, up to its rug; `prices` of who connects late is no source of `ticks`."""
+    """The ticks that updates tell of each game, up to its rug; `ticks` is not made of the `prices` of late clients."""
     told: dict[str, dict[int, float]] = defaultdict(dict)
     rugs: dict[str, int] = {}
     for update in updates:

@@ -122,6 +122,21 @@ def test_a_damaged_file_goes_to_quarantine(grown: EventStorePaths) -> None:
     assert verify(grown, deep=True).is_sound
 
 
+@pytest.mark.parametrize("fault", ["cannot be read: Too many open files", "is damaged: [errno 5] Input/output error"])
+def test_a_file_that_could_not_be_looked_at_is_not_bad(
+    grown: EventStorePaths, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A limit, a right or a disk that fails just then: an error that names the file, and it stays where it is."""
+    before, name = proof(grown), live(grown)[0].path.name
+    with monkeypatch.context() as machine:
+        machine.setattr(LiveFile, "problem", lambda file: fault if file.path.name == name else None)
+        with pytest.raises(VectraError, match=rf"{name} could not be looked at .*nothing was changed"):
+            repair(grown)
+    assert proof(grown) == before
+    assert not (grown.data_dir / "quarantine").exists()
+    assert not repair(grown).changed
+
+
 def test_a_lost_complete_game_can_come_again(grown: EventStorePaths) -> None:
     """What the catalog knew of the stories in a file goes with it."""
     (file,) = grown.events_parquet_dir.glob("doc_type=complete_game/**/*.parquet")

@@ -122,7 +122,7 @@ def copied(paths: EventStorePaths, file: Path | None = None) -> CatalogCopy:
     share (``-shm``), which it opens for reading alone. It takes SQLite's shared locks meanwhile, which hold up no
     writer, and leaves no trace; only where this very process has the catalog open for writing does SQLite note in the
     shared memory, which is none of the store's content, how far somebody reads. A log without that memory, of a store
-    that was copied, is read from a copy of both in the temporary folder.
+    that was copied, or with one that a killed process left unfinished, is read from a copy in the temporary folder.
 
     Raises
     ------
@@ -158,7 +158,12 @@ def _read(file: Path) -> sqlite3.Connection:
                     return db
                 db.close()
             if memory.exists():
-                return _in_memory(file, "readonly_shm=1")
+                try:
+                    return _in_memory(file, "readonly_shm=1")
+                except sqlite3.OperationalError as error:
+                    # Whoever had it open was killed, and this memory has to be made anew, which is writing.
+                    if "locking protocol" not in str(error):
+                        raise
             with tempfile.TemporaryDirectory(prefix="vectra-") as folder:
                 for part in (file, log):
                     shutil.copyfile(part, Path(folder, part.name))

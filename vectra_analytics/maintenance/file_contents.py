@@ -1,5 +1,6 @@
 """What an event file holds, by its own bytes alone: its footer, its hashes, and what its rows say."""
 
+import errno
 import hashlib
 import json
 import os
@@ -38,7 +39,7 @@ class Footer:
         try:
             metadata = pq.read_metadata(path)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise NotOurs(f"it is no whole Parquet file: {' '.join(str(error).split())[:150]}") from error
+            raise NotOurs(f"it is no whole Parquet file: {' '.join(str(error).split())[-200:]}") from error
         said = {key.decode(errors="replace"): value for key, value in (metadata.metadata or {}).items()}
         try:
             return cls(
@@ -57,6 +58,18 @@ class Footer:
 
 class NotOurs(Exception):
     """A file is none of this package, or not whole; the message says which."""
+
+
+# These are of the machine, and may be gone the next time: a file that is whole must not suffer for them.
+_PASSING = tuple(
+    os.strerror(code)
+    for code in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.ESTALE)
+)
+
+
+def is_of_machine(fault: str) -> bool:
+    """Whether what is said to be wrong with a file is no more than that it could not be read just now."""
+    return any(text in fault for text in _PASSING)
 
 
 def _n_named(metadata: pq.FileMetaData) -> int | None:
@@ -127,7 +140,7 @@ def rows_of(path: Path, doc_type: str) -> Rows:
                 raise NotOurs("its columns are not those of the schema")
             groups = [_looked_at(file.read_row_group(number), doc_type) for number in range(file.num_row_groups)]
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise NotOurs(f"its pages cannot be read: {' '.join(str(error).split())[:150]}") from error
+        raise NotOurs(f"its pages cannot be read: {' '.join(str(error).split())[-200:]}") from error
     if not groups:
         raise NotOurs("it has no rows")
     return _joined(pl.concat(keys for keys, _ in groups), [story for _, stories in groups for story in stories])

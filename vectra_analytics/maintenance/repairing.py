@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.maintenance import quarantine
 from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied
 from vectra_analytics.maintenance.examination import Examination, Progress, examine
-from vectra_analytics.maintenance.file_contents import Footer, NotOurs
+from vectra_analytics.maintenance.file_contents import Footer, NotOurs, is_of_machine
 from vectra_analytics.maintenance.mending import Outcome, add_prunes, count_rejects, is_missing, mend, revivable
 from vectra_analytics.maintenance.strays import Stray
 from vectra_analytics.maintenance.taking_in import Choice, choose
@@ -196,10 +196,21 @@ class _Work:
         self._moves: list[tuple[Path, Path]] = []
         self._sweep: list[Path] = []
 
+    def _check_read(self, faults: Mapping[str, str]) -> None:
+        """Raise where it is not known whether a file is bad."""
+        for name, fault in faults.items():
+            if is_of_machine(fault):
+                raise VectraError(
+                    f"cannot repair {self._paths.data_dir}: events_parquet/{name} could not be looked at ({fault}); "
+                    "mend that, or move the file elsewhere, then try again; nothing was changed"
+                )
+
     def change(self, progress: Progress | None) -> None:
         """Look at everything, and change the catalog; inside a transaction."""
         found = examine(self._catalog, is_deep=True, progress=progress)
+        self._check_read(found.bad)
         choice = choose(found, _mentioned(found))
+        self._check_read({stray.name: why for stray, why in choice.refuse})
         self._check_missing(found, choice)
         # Compactions go on without the lock while they write: what they have not exchanged yet is theirs.
         commits = self._catalog.commit_ids()
