@@ -302,6 +302,7 @@ def test_outputs_are_compared_as_strict_nbval_compares_them(tmp_path: Path) -> N
         ([], [text("1")], "1", 1, True),
         ([shown({"image/png": "a"})], [shown({"image/png": "b"})], "1", 1, False),
         ([text("1")], [text("2")], "# NBVAL_IGNORE_OUTPUT\n2", 1, False),
+        ([text("1")], [text("2")], "# NBVAL_IGNORE_OUTPUT: the time\n2", 1, True),
         ([], [text("2")], "2", None, False),
         ([text("2")], [text("2")], "2", None, True),
     ):

@@ -2,8 +2,8 @@
 
 Compared are a cell's streams and every kind of data of its results, figures among them. Left out are what nbval leaves
 out: numbers of execution, names of models of widgets, tracebacks, pictures. Rules of ``sanitize.cfg`` replace what
-differs without meaning anything, in texts only; a comment ``# NBVAL_IGNORE_OUTPUT`` or the tag ``nbval-ignore-output``
-leaves a cell out, and so does never having been run, unless outputs are stored all the same.
+differs without meaning anything, in texts only; a comment ``# NBVAL_IGNORE_OUTPUT``, alone on its line, or the tag
+``nbval-ignore-output`` leaves a cell out, and so does never having been run, unless outputs are stored all the same.
 """
 
 import configparser
@@ -22,7 +22,7 @@ from vectra_analytics.reports.outcomes import Failure, plain
 Rules = Sequence[tuple[re.Pattern[str], str]]
 
 _LEFT_OUT = {WIDGET, "image/png", "image/jpeg"}
-_IGNORE = re.compile(r"^\s*#\s*(?:NBVAL_IGNORE_OUTPUT|PYTEST_VALIDATE_IGNORE_OUTPUT)\b", re.MULTILINE | re.IGNORECASE)
+_IGNORE = re.compile(r"^\s*#+\s*(?:NBVAL_IGNORE_OUTPUT|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 _SHOWN_LINES = 40
 
 
