@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-browser soak faults check lab samples notebooks docs bench format clean
+.PHONY: help demo report test test-browser soak faults faults-quick check lab samples notebooks docs bench format clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ soak: .venv/all  ## record a replayed feed for ten minutes, killing its server a
 
 faults: .venv/all  ## kill, fill, cut, flip and stop all there is, for an hour; the results go into docs/faults.md
 	$(BIN)/python -m tests.faults --write-docs
+
+faults-quick: .venv/all  ## a part of the faults, in some five minutes
+	$(BIN)/python -m tests.faults --quick
 
 test-browser: .venv/browser  ## the notebooks in JupyterLab, in Debian's chromium
 	@test -x /usr/bin/chromium || { echo "make: the browser test needs chromium: apt-get install chromium" >&2; exit 2; }

@@ -1,12 +1,12 @@
 """The short form of `make faults`: some kills of a writer and of a compaction, with nothing lost."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.faults.machine import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 KILL = """
@@ -20,8 +20,10 @@ print(killing.kills.n_kills, killing.kills.sightings.n_polls > 0, *killing.kills
 """
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to trace other processes")
+LACKS = missing(disks=False)
+
+
+@pytest.mark.skipif(bool(LACKS), reason=f"this machine lacks {LACKS}")
 @pytest.mark.parametrize("action", ["write", "compact"])
 def test_a_kill_loses_nothing(action: str, tmp_path: Path) -> None:
     """Killed at a sync and at a rename, an action leaves whole commits alone and can be done again."""

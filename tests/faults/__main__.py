@@ -2,13 +2,13 @@
 
 import argparse
 import os
-import shutil
 import sys
 import time
 
 from tests.faults import clocks, damage, failures, kills, power, together
 from tests.faults.actions import ACTIONS
 from tests.faults.children import Child, ChildFailed
+from tests.faults.machine import missing
 from tests.faults.results import FAULTS, Fault, Result, write_docs
 
 _MINUTES, _QUICK_MINUTES = 50.0, 4.5
@@ -18,14 +18,6 @@ _KILL_EXPECTED = (
     "what was acknowledged is there, each event once, no commit in part; verify finds at most leftovers; done again, "
     "it completes; a reader that looks on sees whole commits and no older version"
 )
-
-
-def missing() -> str:
-    """What this machine lacks for it; empty if nothing."""
-    if not sys.platform.startswith("linux"):
-        return "Linux"
-    lacks = [name for name in ("strace", "faketime") if shutil.which(name) is None]
-    return ", ".join([*lacks, *(["root, to mount small disks"] if os.geteuid() else [])])
 
 
 def main() -> None:

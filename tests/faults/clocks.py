@@ -25,7 +25,7 @@ from vectra_analytics import (
     vacuum,
 )
 
-_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_LIBRARY = "/usr/$LIB/faketime/libfaketimeMT.so.1"  # the loader knows which $LIB is this processor's
 _ROOT = Path(__file__).resolve().parents[2]
 _SUMMER_TIME_ENDS = datetime(2025, 11, 2, 6, tzinfo=UTC)  # in New York
 _N_EVENTS = 20
@@ -37,7 +37,7 @@ def _run(what: str, *arguments: object) -> str:
     code = f"from tests.faults import clocks; import sys; clocks.{what}(*sys.argv[1:])"
     environment = {
         **os.environ,
-        "LD_PRELOAD": str(_LIBRARY),
+        "LD_PRELOAD": _LIBRARY,
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "FAKETIME_TIMESTAMP_FILE": str(arguments[0]),

@@ -14,9 +14,7 @@ from tests.faults.reader import Reader, Sightings
 
 SYSTEM_CALLS = ("fsync", "fdatasync", "rename", "openat", "write", "pwrite64", "unlink")
 _CALLS_PER_TIME = 3  # kills at a call, for each one at a random time
-
-
-_TURN_SECONDS, _KILLS_OF_A_TURN = 60.0, 30
+_LONGEST_TURN, _KILLS_OF_A_TURN = 60.0, 30  # seconds
 _CALL_SECONDS = 240.0
 
 
@@ -153,16 +151,18 @@ def in_parallel(names: list[str], first_seed: int, deadline: float, n_processes:
     found = {name: Kills() for name in names}
     turns = enumerate(itertools.cycle(names))
     running: list[tuple[str, Child]] = []
+    seconds = max(0.0, deadline - time.monotonic())
+    turn_seconds = min(_LONGEST_TURN, seconds * n_processes / max(1, len(names)))  # each action has one at least
     while names:
         while time.monotonic() < deadline and len(running) < n_processes:
             turn, name = next(turns)
-            end = min(deadline, time.monotonic() + _TURN_SECONDS)
+            end = min(deadline, time.monotonic() + turn_seconds)
             running.append((name, Child(kill_all, name, first_seed + 10_000 * turn, end, _KILLS_OF_A_TURN)))
         if not running:
             break
         name, child = running.pop(0)
         try:
-            found[name].add(child.wait(3 * _TURN_SECONDS + _CALL_SECONDS))
+            found[name].add(child.wait(3 * _LONGEST_TURN + _CALL_SECONDS))
         except AssertionError as error:
             found[name].failures.append(f"{name}: {error}")
     return found

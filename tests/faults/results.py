@@ -53,10 +53,20 @@ class Result:
         for name, count in counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
 
+    @property
+    def verdict(self) -> str:
+        """What is to be thought of it."""
+        if self.failures:
+            return f"{len(self.failures)} FAILED"
+        return "as expected" if self.n_seeds else "no time for it"
+
+    @property
+    def counted(self) -> str:
+        """The counts, in words."""
+        return ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+
     def __str__(self) -> str:
-        counts = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
-        verdict = f"{len(self.failures)} FAILED" if self.failures else "as expected"
-        return f"{self.title}: {self.n_seeds} seeds; {counts}; {verdict}"
+        return f"{self.title}: {self.n_seeds} seeds; {self.counted}; {self.verdict}"
 
 
 def write_docs(results: list[Result], seconds: float, summary: str) -> None:
@@ -75,7 +85,6 @@ def write_docs(results: list[Result], seconds: float, summary: str) -> None:
         "|---|---|---|---|---|",
     ]
     for result in results:
-        counts = ", ".join(f"{count:,} {name}" for name, count in result.counts.items())
-        verdict = f"**{len(result.failures)} failed**" if result.failures else "as expected"
-        lines.append(f"| {result.title} | {result.expected} | {result.n_seeds} | {counts} | {verdict} |")
+        verdict = f"**{result.verdict}**" if result.failures else result.verdict
+        lines.append(f"| {result.title} | {result.expected} | {result.n_seeds} | {result.counted} | {verdict} |")
     DOCS.write_text("\n".join([*f"{before}".splitlines(), *lines, _END]) + after)
