@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,9 @@ from vectra_analytics import (
     verify,
 )
 from vectra_analytics.catalog import Catalog
+from vectra_analytics.maintenance import verification
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy
+from vectra_analytics.maintenance.examination import Examination, examine
 
 LATER = START + timedelta(days=2)
 GAME = {"id": "g4", "prices": [1.0, 1.5, 0.01], "rugged": True}
@@ -379,3 +383,16 @@ def test_the_command_says_it_by_its_exit_code(grown: EventStorePaths, tmp_path: 
     assert "there is no store" in complaint(vectra("verify", "--data-dir", tmp_path / "nowhere"))
     with pytest.raises(VectraError, match="there is no store"):
         verify(tmp_path / "nowhere")
+
+
+def test_a_vacuum_may_be_at_work_meanwhile(grown: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that it has deleted since the catalog was read are not missed, though the catalog still names them."""
+    compact(grown, now=LATER)
+    monkeypatch.setattr(Catalog, "forget", lambda catalog, files: None)  # which is a vacuum's last step
+
+    def examine_late(catalog: CatalogCopy, **options: Any) -> Examination:
+        assert vacuum(grown, timedelta(0)).files_deleted
+        return examine(catalog, **options)
+
+    monkeypatch.setattr(verification, "examine", examine_late)
+    assert problems(verify(grown)) == []

@@ -73,7 +73,7 @@ class Examination:
 def examine(catalog: CatalogCopy, *, is_deep: bool, progress: Progress | None = None) -> Examination:
     """Hold a catalog and the files of its store against each other."""
     found = Examination(catalog, catalog.files())
-    closed = _closed(catalog, found.files)
+    closed = closed_in(catalog, found.files)
     total, done = sum(known.file.n_bytes for known in found.files), 0
     with ThreadPoolExecutor(_READERS, "vectra-verify") as pool:
         looks = pool.map(lambda known: _look(known, is_deep=is_deep), found.files)
@@ -114,7 +114,7 @@ def stray_problems(found: Examination) -> Iterator[Problem]:
             yield Problem(file, what, "move it elsewhere, or run vectra repair, which moves it to quarantine")
 
 
-def _closed(catalog: CatalogCopy, files: list[KnownFile]) -> set[str]:
+def closed_in(catalog: CatalogCopy, files: list[KnownFile]) -> set[str]:
     """The superseded files that no version reads which is still kept."""
     versions = np.array(sorted(version for (version,) in catalog.ask("SELECT version FROM versions")), dtype=np.int64)
 

@@ -8,7 +8,7 @@ from typing import Any
 from vectra_analytics.catalog import NoCatalog
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.maintenance.catalog_copy import copied
-from vectra_analytics.maintenance.examination import Examination, Problem, Progress, examine, stray_problems
+from vectra_analytics.maintenance.examination import Examination, Problem, Progress, closed_in, examine, stray_problems
 from vectra_analytics.paths import EventStorePaths
 
 
@@ -111,9 +111,11 @@ def _forgive_the_moment(found: Examination) -> None:
     if not found.bad and not found.strays:
         return
     now = copied(found.catalog.paths)
-    known = {file.name for file in now.files()}
+    files = now.files()
+    known = {file.name for file in files}
+    needed = known - closed_in(now, files)  # what is closed may be gone before the catalog forgets it
     found.strays = [stray for stray in found.strays if stray.name not in known and stray.path.exists()]
-    gone = {f"events_parquet/{name}" for name in found.bad if name not in known and not _path(found, name).exists()}
+    gone = {f"events_parquet/{name}" for name in found.bad if name not in needed and not _path(found, name).exists()}
     found.problems = [problem for problem in found.problems if problem.file not in gone]
     found.catalog = now
 
