@@ -26,7 +26,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("data
 MODULES = sorted(found.name for found in pkgutil.walk_packages(vectra_analytics.__path__, "vectra_analytics."))
 
 
-@pytest.mark.parametrize(("page", "n_blocks"), [("README.md", 2), ("docs/recording.md", 2)])
+@pytest.mark.parametrize(("page", "n_blocks"), [("README.md", 3), ("docs/recording.md", 2)])
 def test_the_examples_in_the_pages_give_what_they_show(
     page: str, n_blocks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
