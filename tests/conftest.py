@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vectra_analytics import EventStorePaths
 
@@ -13,6 +14,11 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if _WORKER and hasattr(os, "sched_setaffinity"):
     _CORES = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
+
+
+# `pytest --hypothesis-profile default` tries three times as many.
+settings.register_profile("plain", max_examples=30)
+settings.load_profile("plain")
 
 
 @pytest.fixture(autouse=True)

@@ -188,7 +188,7 @@ an_event = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(st.lists(an_event, max_size=70))
 def test_ticks_and_features_of_whatever_events_have_the_bits_of_the_sql(rows: list[Event]) -> None:
     """Unsorted, with duplicates, ghosts, holes, equal times, unplayed rows, and what says nothing of its flags."""

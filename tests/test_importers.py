@@ -327,7 +327,7 @@ def test_any_lines_together_are_what_they_are_alone(chosen: list[Odd], ends: boo
         assert kinds(again) == (0, 1 + n["stored"], n["not an event"], n["rejected"])
 
 
-@settings(ALIKE, max_examples=100)
+@settings(ALIKE, max_examples=40)
 @given(content=st.binary(max_size=400), is_behind=st.booleans(), suffix=st.sampled_from(["", ".gz", ".zst"]))
 def test_any_bytes_are_accounted_for_or_refused_in_a_sentence(content: bytes, is_behind: bool, suffix: str) -> None:
     """Nothing but a VectraError comes of them, and no line is lost."""

@@ -123,23 +123,22 @@ def _red_cells(folder: Path, package: Path) -> Counter[str]:
 
 
 def test_a_notebook_that_no_longer_tells_the_truth_turns_red(tmp_path: Path) -> None:
-    """It passes as it is, and fails with a stored number changed, a cell that raises, or a view's window off by one."""
+    """A stored number that is changed, a cell that raises, a view's window off by one: each fails, and nothing else."""
     folder, package = tmp_path / "notebooks", tmp_path / "vectra_analytics"
     folder.mkdir()
     (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
     stored = (ROOT / "notebooks" / "00_first_steps.ipynb").read_text(encoding="utf-8")
     raising = json.loads(stored)
-    next(cell for cell in raising["cells"] if cell["cell_type"] == "code")["source"] = ["raise ValueError"]
+    raising["cells"] = [cell for cell in raising["cells"] if cell["cell_type"] == "code"][:1]
+    raising["cells"][0]["source"] = ["raise ValueError"]
     assert "61.353" in stored
-    (folder / "as_it_is.ipynb").write_text(stored, encoding="utf-8")
     (folder / "changed.ipynb").write_text(stored.replace("61.353", "61.354"), encoding="utf-8")
     (folder / "raising.ipynb").write_text(json.dumps(raising), encoding="utf-8")
-    red = _red_cells(folder, ROOT)
-    assert red.keys() == {"changed", "raising"}
-    assert red["changed"] == 1
+    assert _red_cells(folder, ROOT) == {"changed": 1, "raising": 1}
 
     for file in ("changed.ipynb", "raising.ipynb"):
         (folder / file).unlink()
+    (folder / "as_it_is.ipynb").write_text(stored, encoding="utf-8")
     shutil.copytree(ROOT / "vectra_analytics", package)
     view = package / "features" / "tick_features.sql"
     off_by_one = view.read_text().replace("ROWS BETWEEN 4 PRECEDING", "ROWS BETWEEN 3 PRECEDING")

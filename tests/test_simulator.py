@@ -72,8 +72,8 @@ def real_games() -> list[RealGame]:
 
 @pytest.fixture(scope="module")
 def many_games() -> list[SimulatedGame]:
-    """Fifteen hundred games of fixed seeds: nothing said of them can be true one day and false the next."""
-    return [play(*invent_ids(number, START)) for number in range(1_500)]
+    """A thousand games of fixed seeds: nothing said of them can be true one day and false the next."""
+    return [play(*invent_ids(number, START)) for number in range(1_000)]
 
 
 @pytest.fixture(scope="module")

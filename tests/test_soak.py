@@ -15,6 +15,6 @@ def test_every_event_received_is_stored_once(tmp_path: Path) -> None:
     """Two servers killed, the recorder stopped once: no event lost, doubled or changed, and each hole is counted."""
     figures = soak.check(soak.run(tmp_path, seconds=20, n_kills=2, n_stops=1))
 
-    assert figures["events"] > 2000
+    assert figures["events"] > 500
     assert figures["connections"] >= 3
     assert figures["complete"] > 0

@@ -27,7 +27,7 @@ from vectra_analytics import (
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.maintenance import vacuuming
 
-N_SEQUENCES = int(os.environ.get("VECTRA_SEQUENCES", "25"))
+N_SEQUENCES = int(os.environ.get("VECTRA_SEQUENCES", "10"))
 FIRST_DAY = datetime(2025, 12, 10, tzinfo=UTC)
 N_DAYS = 4
 
