@@ -80,15 +80,18 @@ class StoreMachine(StoreBesideModel):
         self.write(number, events)
         self.flush(number)
 
-    @rule(number=writers, place=places, count=numbers, how=st.sampled_from([ONCE, FROM_THEN_ON]))
-    def flush_on_a_broken_disk(self, number: int, place: str, count: int, how: str) -> None:
+    @rule(number=writers, events=batches, place=places, count=numbers, how=st.sampled_from([ONCE, FROM_THEN_ON]))
+    def flush_on_a_broken_disk(
+        self, number: int, events: list[EventEnvelope], place: str, count: int, how: str
+    ) -> None:
         """It is done, or an error; then all of it waits, whether or not it was durable before the disk failed."""
-        one = self.writers[number]
-        self._flush_cut_off(one, place, count, how)
+        self.write(number, events)
+        self._flush_cut_off(self.writers[number], place, count, how)
 
-    @rule(number=writers, place=places, count=numbers)
-    def kill(self, number: int, place: str, count: int) -> None:
+    @rule(number=writers, events=batches, place=places, count=numbers)
+    def kill(self, number: int, events: list[EventEnvelope], place: str, count: int) -> None:
         """The process of a writer ends within a flush; another one opens the store."""
+        self.write(number, events)
         one = self.writers[number]
         self._flush_cut_off(one, place, count, DEATH)
         with pytest.MonkeyPatch.context() as grave:
