@@ -11,7 +11,7 @@ from vectra_analytics import EventEnvelope, EventSource
 DAYS = [datetime(2025, 12, day, tzinfo=UTC) for day in (15, 16, 17)] + [datetime(2999, 1, 1, tzinfo=UTC)]
 """The days of all events; the last one is never over."""
 SESSIONS = ("a", "b")
-N_EVENTS = 14
+N_EVENTS = 24
 """Of a session, each in three variants."""
 GRACE = timedelta(hours=24)
 
@@ -28,7 +28,7 @@ def event(session_id: str, seq: int, variant: int) -> EventEnvelope:
     kind = number % 5
     ts = DAYS[number // 2 % len(DAYS)] + timedelta(hours=6 * (seq % 3))
     if kind == 4:
-        story = {"id": f"story{number % 2}", "prices": [1.0, variant]}
+        story = {"id": f"story{number % 3}", "prices": [1.0, variant]}
         return EventEnvelope.from_complete_game(story, EventSource.CDP, session_id, seq, ts=ts)
     if kind == 3:
         return EventEnvelope.from_system_event("note", {"v": variant}, EventSource.CDP, session_id, seq, ts=ts)

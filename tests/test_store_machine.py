@@ -45,7 +45,7 @@ batches = st.lists(
     min_size=1,
     max_size=6,
 )
-days = st.sampled_from([day.date() for day in DAYS])
+days = st.sampled_from([day.date() for day in (*DAYS[:2], *DAYS)])  # else a prune soon leaves nothing to lose
 places = st.sampled_from([*PLACES, BEFORE_COMMIT, AFTER_COMMIT])
 numbers = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
 faults = st.none() | st.tuples(places, numbers, st.sampled_from([ONCE, FROM_THEN_ON, DEATH]))
@@ -177,7 +177,7 @@ class StoreMachine(StoreBesideModel):
         assert (report.n_games, report.n_games_in_part) == (len(games - later), len(games & later))
 
     @rule(
-        hours=st.sampled_from([0, 24, 24]),
+        hours=st.sampled_from([0, 24]),
         fault=faults,
     )
     def vacuum(self, hours: int, fault: tuple[str, int, str] | None) -> None:
@@ -276,18 +276,18 @@ class StoreMachine(StoreBesideModel):
         self.model.n_perhaps_rejected -= n_rejected - least
         self.model.n_rejected = n_rejected
         if is_done:
-            left = verify(self.paths, deep=True).leftovers
+            left = verify(self.paths).leftovers
             assert all(Path(name).name.lstrip(".").startswith("000000_v") for name in left), "not of a compaction"
             assert not repair(self.paths).changed
 
-    @rule(hours=st.sampled_from([1, 13, 25]))
+    @rule(hours=st.sampled_from([1, 25, 25]))
     def wait(self, hours: int) -> None:
         """Time goes by."""
         self.model.now += timedelta(hours=hours)
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=N_RUNS or 8,
+    max_examples=N_RUNS or 10,
     stateful_step_count=N_STEPS,
     derandomize=not N_RUNS,
     database=None,
