@@ -339,6 +339,19 @@ def test_a_refused_complete_game_leaves_its_identity_free(paths: EventStorePaths
     assert identities(paths) == [("s1", 1), ("s1", 2)]
 
 
+@pytest.mark.parametrize("again", [complete_game([1.0, 0.02], seq=2), complete_game([1.0, 0.01], seq=2)])
+def test_it_leaves_it_free_in_the_same_batch_too(again: EventEnvelope, paths: EventStorePaths) -> None:
+    """What comes behind a complete game that is not stored is judged as if that had not come."""
+    put(paths, [complete_game([1.0, 0.02])])
+    is_other = int(again.raw_json != complete_game([1.0, 0.02]).raw_json)
+
+    assert put(paths, [again, tick_event(0, 1.0, seq=2), again]) == is_other + 1
+    assert rows(EventStoreQuery(paths), "SELECT seq, doc_type FROM events ORDER BY seq") == [
+        (1, "complete_game"),
+        (2, "game_tick"),
+    ]
+
+
 def test_complete_games_without_a_name_are_not_taken_for_one(paths: EventStorePaths) -> None:
     """Where game_id is NULL, the identity alone decides."""
     games = [EventEnvelope.from_complete_game({"prices": [1]}, EventSource.CDP, "s1", seq, ts=START) for seq in (1, 2)]

@@ -257,6 +257,18 @@ def test_what_a_killed_writer_leaves_is_no_problem(grown: EventStorePaths, tmp_p
     assert "2 leftovers" in str(report)
 
 
+def test_what_several_killed_writers_leave_is_no_problem(grown: EventStorePaths) -> None:
+    """Whole commits that all claim the next version: each was killed before the catalog had it."""
+    before = grown.catalog_file.read_bytes()
+    for game in ("g7", "g8"):
+        write(grown.data_dir, episode(1, 2, game_id=game))
+        grown.catalog_file.write_bytes(before)
+
+    report = verify(grown, deep=True)
+
+    assert (problems(report), len(report.leftovers)) == ([], 2)
+
+
 def test_a_catalog_that_is_older_than_its_files_is_told(grown: EventStorePaths) -> None:
     """An old copy of the catalog in its place: whole commits that came later are named."""
     old = grown.catalog_file.read_bytes()

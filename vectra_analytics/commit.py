@@ -180,15 +180,14 @@ def _partitions(rows: pa.Table) -> Iterator[_Partition]:
 
 def _new_rows(catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]], outcome: Commit) -> pa.Table:
     """The rows whose identity, and game if they are complete games, the store does not have."""
-    known, repeated, first_of = _known_and_repeated(catalog, batch, by_session)
+    known, first_of = _known_and_repeated(catalog, batch, by_session, outcome)
     if known:
         low, high = _bounds(batch, known)
         stored = _read_stored(catalog, {s: (low[s], high[s]) for s in low})
         _judge(batch, known, stored, outcome, "is stored already with other content")
-    if repeated:
-        firsts = _frame(_take(batch, [first_of[row] for row in repeated])).unique(_IDENTITY)
-        _judge(batch, repeated, firsts, outcome, "came before in the same batch with other content")
-    _judge_complete_games(catalog, batch, outcome)
+    if first_of:
+        firsts = _frame(_take(batch, list(first_of.values()))).unique(_IDENTITY)
+        _judge(batch, list(first_of), firsts, outcome, "came before in the same batch with other content")
     refused = set(outcome.duplicates) | outcome.conflicts.keys()
     if not refused:
         return batch
@@ -211,9 +210,12 @@ def _by_session(identities: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
 
 
 def _known_and_repeated(
-    catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]]
-) -> tuple[list[int], list[int], dict[int, int]]:
-    """Rows stored before; rows that repeat an identity of this batch; and the first row of each of those."""
+    catalog: Catalog, batch: pa.Table, by_session: dict[str, list[int]], outcome: Commit
+) -> tuple[list[int], dict[int, int]]:
+    """Rows stored before; and those that repeat an identity of this batch, each with the first row that has it.
+
+    Complete games are judged on the way: one that is not stored, since its game is, leaves its identity free.
+    """
     known_seqs: dict[str, set[int]] = {}
     has_repeats = False
     for session_id, seqs in by_session.items():
@@ -228,19 +230,22 @@ def _known_and_repeated(
         }
         if known:
             known_seqs[session_id] = known
+    games = {row for row, doc_type in enumerate(batch["doc_type"].to_pylist()) if doc_type == "complete_game"}
     if not known_seqs and not has_repeats:
-        return [], [], {}
+        for row in sorted(games):
+            _is_new_game(catalog, batch, row, outcome)
+        return [], {}
     stored_before: list[int] = []
-    repeats: list[int] = []
     firsts: dict[tuple[str, int], int] = {}
     first_of: dict[int, int] = {}
     for row, identity in enumerate(_identities(batch)):
         if identity[1] in known_seqs.get(identity[0], ()):
             stored_before.append(row)
-        elif firsts.setdefault(identity, row) != row:
-            repeats.append(row)
+        elif identity in firsts:
             first_of[row] = firsts[identity]
-    return stored_before, repeats, first_of
+        elif row not in games or _is_new_game(catalog, batch, row, outcome):
+            firsts[identity] = row
+    return stored_before, first_of
 
 
 def _bounds(batch: pa.Table, rows: list[int]) -> tuple[dict[str, int], dict[str, int]]:
@@ -297,21 +302,20 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
             outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
 
 
-def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) -> None:
-    """A game's whole story is stored once, under whatever identity it came first."""
-    refused = set(outcome.duplicates) | outcome.conflicts.keys()
-    for row, doc_type in enumerate(batch["doc_type"].to_pylist()):
-        if doc_type != "complete_game" or row in refused or not batch["game_id"][row].is_valid:
-            continue
-        game_id = batch["game_id"][row].as_py()
-        content = canonical_hash(batch["raw_json"][row].as_py())
-        stored = catalog.complete_game(game_id)
-        if stored is None:
-            catalog.add_complete_game(game_id, content)
-        elif stored == content:
-            outcome.duplicates.append(row)
-        else:
-            outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
+def _is_new_game(catalog: Catalog, batch: pa.Table, row: int, outcome: Commit) -> bool:
+    """Judge a complete game, which is stored once, under whatever identity it came first; remember a new one."""
+    if not batch["game_id"][row].is_valid:
+        return True
+    game_id = batch["game_id"][row].as_py()
+    content = canonical_hash(batch["raw_json"][row].as_py())
+    stored = catalog.complete_game(game_id)
+    if stored is None:
+        catalog.add_complete_game(game_id, content)
+    elif stored == content:
+        outcome.duplicates.append(row)
+    else:
+        outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
+    return stored is None
 
 
 def canonical_hash(raw_json: str) -> str:

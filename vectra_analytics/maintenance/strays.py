@@ -118,14 +118,14 @@ def commits_of(strays: Sequence[Stray], mentioned: Iterable[str]) -> list[StrayC
 def newer_than(catalog: CatalogCopy, strays: Sequence[Stray]) -> set[str]:
     """The strays that show that the catalog is older than its files: whole commits after its newest version.
 
-    A single one with the next version is not among them: a process that is killed between naming its files and
-    telling the catalog leaves that.
+    Those with the next version, where there are none of later ones, are not among them: a process that is killed
+    between naming its files and telling the catalog leaves such a commit, and so does the one after it.
     """
     commits = [
         commit
         for commit in commits_of(strays, catalog.prunes().paths)
         if commit.is_whole and commit.version > catalog.newest
     ]
-    if len(commits) == 1 and commits[0].version == catalog.newest + 1:
+    if all(commit.version == catalog.newest + 1 for commit in commits):
         return set()
     return {stray.name for commit in commits for stray in commit.files}
