@@ -294,7 +294,7 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
         if is_pruned or (is_same and (raw == raw_kept or canonical_hash(raw) == canonical_hash(raw_kept))):
             outcome.duplicates.append(row)
         else:
-            outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
+            outcome.conflicts[row] = f"event {_shown(session_id)}/{seq} {why}"
 
 
 def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) -> None:
@@ -311,7 +311,12 @@ def _judge_complete_games(catalog: Catalog, batch: pa.Table, outcome: Commit) ->
         elif stored == content:
             outcome.duplicates.append(row)
         else:
-            outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
+            outcome.conflicts[row] = f"the complete game {_shown(game_id)} is stored already with other content"
+
+
+def _shown(name: str) -> str:
+    """The name for a reason, which is one line and no page."""
+    return name if name.isprintable() and len(name) <= 80 else ascii(name[:80])
 
 
 def canonical_hash(raw_json: str) -> str:
