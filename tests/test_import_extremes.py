@@ -25,7 +25,7 @@ LEVELS = 100_000
 
 def vectra(*arguments: object) -> subprocess.CompletedProcess[bytes]:
     """`vectra` in a process of its own, which is ended if it hangs."""
-    command = [sys.executable, "-m", "vectra_analytics", *map(os.fsencode, map(str, arguments))]
+    command = [sys.executable, "-m", "vectra_analytics", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, timeout=30, cwd=PLACE, check=False)
 
 
@@ -55,8 +55,9 @@ DEEP = {
 def test_a_line_of_any_depth_is_refused_in_little_time(deep: bytes, tmp_path: Path) -> None:
     """As one line among others, which are stored, whatever kind of recording it stands in."""
     began = time.monotonic()
-    for kind, around in {"replay": line, "capture": lambda n: captured_text(n, {})}.items():
-        file = save(tmp_path / f"{kind}.jsonl", [around(1), deep, around(9)])
+    for kind in ("replay", "capture"):
+        first, last = (line(n) if kind == "replay" else captured_text(n, {}) for n in (1, 9))
+        file = save(tmp_path / f"{kind}.jsonl", [first, deep, last])
 
         assert kinds(imported(file, tmp_path / kind)) == (2, 0, 0, 1)
         assert [reject["raw"] for reject in rejects(tmp_path / kind)] == [deep.decode()]

@@ -218,7 +218,7 @@ def lines(records: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
     )
 
 
-@tries(60)
+@tries(30)
 @given(st.lists(lines(REPLAY), max_size=10), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
 def test_each_line_of_a_game_is_what_plain_python_reads(some: list[bytes], end: bytes, has_bom: bool) -> None:
     """Between whole records: the columns of what is one, and a refusal with its text of what is none."""
@@ -226,7 +226,7 @@ def test_each_line_of_a_game_is_what_plain_python_reads(some: list[bytes], end: 
     held(b"\xef\xbb\xbf" * has_bom + content, "replay")
 
 
-@tries(60)
+@tries(25)
 @given(st.lists(lines(CAPTURE), max_size=8), st.sampled_from([b"\n", b"\r\n"]))
 def test_each_line_of_the_feed_is_what_plain_python_reads(some: list[bytes], end: bytes) -> None:
     """Its payload to the last digit; nothing of it is rounded, and nothing stored that says another thing."""
@@ -234,7 +234,7 @@ def test_each_line_of_the_feed_is_what_plain_python_reads(some: list[bytes], end
     held(end.join([first, *some, last]) + end, "capture")
 
 
-@tries(60)
+@tries(25)
 @given(EDITS, st.sampled_from(["replay", "capture"]))
 def test_a_damaged_file_gives_all_that_is_whole_in_it(edits: list[Any], kind: str) -> None:
     """Bits turned, pieces cut, put in, doubled or in another order: every whole line is stored once."""
@@ -242,7 +242,7 @@ def test_a_damaged_file_gives_all_that_is_whole_in_it(edits: list[Any], kind: st
     held(edited(b"".join(json.dumps(one).encode() + b"\n" for one in records), edits), kind)
 
 
-@tries(30)
+@tries(15)
 @given(EDITS, st.sampled_from([".gz", ".zst"]), st.booleans())
 def test_damaged_compressed_files_are_accounted_for(edits: list[Any], suffix: str, is_of_two: bool) -> None:
     """Or refused in a line; what is stored is JSON."""
@@ -255,7 +255,7 @@ def test_damaged_compressed_files_are_accounted_for(edits: list[Any], suffix: st
         assert all(isinstance(read_json(row["raw_json"].encode(), exact=True), dict) for row in found or ())
 
 
-@tries(40)
+@tries(25)
 @given(st.binary(max_size=300), st.sampled_from([".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ""]), st.booleans())
 def test_any_bytes_by_any_name_are_accounted_for(content: bytes, suffix: str, is_marked: bool) -> None:
     """Or refused in a line, also behind the first bytes of a Parquet or gzip file."""
@@ -269,7 +269,7 @@ def test_any_bytes_by_any_name_are_accounted_for(content: bytes, suffix: str, is
 # Parquet
 
 
-@tries(60)
+@tries(30)
 @given(EDITS.filter(bool), st.sampled_from(["none", "snappy", "zstd"]))
 def test_a_damaged_parquet_file_is_accounted_for(edits: list[Any], compression: str) -> None:
     """Or refused in a line, whichever byte was hit: of a page, of the footer, of a column's name."""
@@ -324,7 +324,7 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-@tries(50)
+@tries(20)
 @given(
     st.dictionaries(st.sampled_from([name for name, _ in LATEST]), st.sampled_from(TYPES), min_size=1, max_size=3),
     st.sampled_from([0, 1, 2, 12_345, 2**40 + 1, 2**61]),
