@@ -40,19 +40,53 @@ def test_all_is_what_came() -> None:
 
 
 def test_changes_can_be_laid_over_each_other() -> None:
-    """New, changed, vanished and returning keys; a value that only equals by number is the same."""
+    """New, changed, vanished and returning keys; of values that are equal, true and 1 are two."""
     updates: list[dict[str, Any]] = [
         {"gameId": "g", "tickCount": 1, "price": 1, "leaderboard": [{"pnl": 1}], "count2x": 40},
         {"gameId": "g", "tickCount": 2, "price": 1, "leaderboard": [{"pnl": 1}], "count2x": 40},
         {"gameId": "g", "tickCount": 3, "price": 1.5, "leaderboard": [{"pnl": 2}], "count2x": 40},
         {"gameId": "h", "cooldownTimer": 100, "leaderboard": []},
         {"gameId": "h", "cooldownTimer": 0, "leaderboard": [], "count2x": None, "new": False},
+        {"gameId": "h", "cooldownTimer": 0, "leaderboard": [], "count2x": None, "new": 0},
     ]
     level = RawLevel("changes")
-    kept = [level.kept(update) for update in updates]
+    kept = []
+    for update in updates:
+        kept.append(level.kept(update))
+        level.is_stored()
     assert kept[1] == {"__kept": "changes", "gameId": "g", "tickCount": 2, "price": 1}
     assert kept[3]["__gone"] == ["count2x"]
-    assert unfolded(kept, STATE) == updates
+    assert json.dumps(unfolded(kept, STATE), sort_keys=True) == json.dumps(updates, sort_keys=True)
+
+
+def test_changes_are_those_since_what_was_stored(tmp_path: Path) -> None:
+    """An update that is refused, or a value that its program changes where it is, leaves no hole."""
+    bus = EventBus()
+    board = [1]
+    with EventStoreService(bus, tmp_path, "s", raw="changes") as service:
+        service.resume()
+        for more in ({"x": 1, "y": 1}, {"x": 2, "bad": float("nan")}, {"x": 2, "y": 1}, {"x": 2, "y": 1, 3: 4}, {}):
+            bus.publish(Events.WS_RAW_EVENT, {"event": "gameStateUpdate", "data": {"leaderboard": board, **more}})
+            board.append(0)
+        assert service.stats()["refused"] == {"data cannot be kept as JSON": 1}
+
+    texts = EventStoreQuery(tmp_path).query("SELECT raw_json FROM ws_event ORDER BY seq")["raw_json"]
+    whole = unfolded([json.loads(text)["data"] for text in texts], STATE)
+    assert [list(map(update.get, ("x", "y", "3"))) for update in whole] == [
+        *([1, 1, None], [2, 1, None], [2, 1, 4], [None, None, None])
+    ]
+    assert [len(update["leaderboard"]) for update in whole] == [1, 3, 4, 5]
+
+
+def test_a_game_that_cannot_be_kept_harms_no_other(tmp_path: Path) -> None:
+    """It is counted; those behind it are stored."""
+    bus = EventBus()
+    told = [{"id": "a", "prices": [float("nan")]}, {"id": "b", "prices": [1]}]
+    with EventStoreService(bus, tmp_path, "s", raw="none") as service:
+        service.resume()
+        bus.publish(Events.WS_RAW_EVENT, {"event": "gameStateUpdate", "data": {"gameHistory": told}})
+        assert service.recorded_game_ids == {"b"}
+        assert service.stats()["refused"] == {"data cannot be kept as JSON": 1}
 
 
 def test_none_is_the_state_alone() -> None:

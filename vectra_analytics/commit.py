@@ -299,7 +299,7 @@ def _judge(batch: pa.Table, rows: list[int], kept: pl.DataFrame, outcome: Commit
         if is_pruned or (is_same and (raw == raw_kept or canonical_hash(raw) == canonical_hash(raw_kept))):
             outcome.duplicates.append(row)
         else:
-            outcome.conflicts[row] = f"event {session_id}/{seq} {why}"
+            outcome.conflicts[row] = f"event {_shown(session_id)}/{seq} {why}"
 
 
 def _is_new_game(catalog: Catalog, batch: pa.Table, row: int, outcome: Commit) -> bool:
@@ -314,8 +314,13 @@ def _is_new_game(catalog: Catalog, batch: pa.Table, row: int, outcome: Commit) -
     elif stored == content:
         outcome.duplicates.append(row)
     else:
-        outcome.conflicts[row] = f"the complete game {game_id} is stored already with other content"
+        outcome.conflicts[row] = f"the complete game {_shown(game_id)} is stored already with other content"
     return stored is None
+
+
+def _shown(name: str) -> str:
+    """The name for a reason, which is one line and no page."""
+    return name if name.isprintable() and len(name) <= 80 else ascii(name[:80])
 
 
 def canonical_hash(raw_json: str) -> str:

@@ -416,12 +416,13 @@ def to_json(data: Any) -> str:
         text = orjson.dumps(data)
         if orjson.loads(text) == data:
             return text.decode()
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
         pass  # numbers beyond 64 bits, keys that are no texts, objects: the slower encoder knows them, or says why not
     try:
         return _encode(data)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidEvent(f"data cannot be kept as JSON: {error}: {_shown(data)}") from None
+    except Exception as error:  # an object's own text or comparison may fail with any
+        why = " ".join(f"{error}".split())[:80] if isinstance(error, ValueError | TypeError) else type(error).__name__
+        raise InvalidEvent(f"data cannot be kept as JSON: {why}: {_shown(data)}") from None
 
 
 def money(value: Number, name: str) -> Decimal:
@@ -478,6 +479,6 @@ def _shown(value: object) -> str:
     """The value for a message, shortened; whatever it is, this gives a text."""
     try:
         text = ascii(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} too long or too deep to show"
+    except Exception:
+        return f"a {type(value).__name__} too long, too deep or not able to be shown"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -4,6 +4,10 @@
 class VectraError(Exception):
     """Any error that this package raises on purpose."""
 
+    def __str__(self) -> str:
+        # One line, also where it names a file that has two in its name.
+        return super().__str__().replace("\r", "\\r").replace("\n", "\\n")
+
 
 class InvalidEvent(VectraError, ValueError):
     """A value cannot be stored as recorded; the message names the field and the value."""

@@ -45,9 +45,13 @@ def describe_import(report: ImportReport) -> str:
         lines.append(
             f"{report.amounts_unreadable:,} amounts of money cannot be stored exactly: NULL; raw_json has what was sent"
         )
-    lines += [f"  rejected: {file}:{line}: {reason}" for file, line, reason in report.rejected[:_SHOWN_REJECTS]]
+    lines += [f"  rejected: {_shown(file)}:{line}: {reason}" for file, line, reason in report.rejected[:_SHOWN_REJECTS]]
     if len(report.rejected) > _SHOWN_REJECTS:
         lines.append(f"  ... and {len(report.rejected) - _SHOWN_REJECTS:,} more")
     if report.rejected:
         lines.append("  their text is kept in manifests/rejects")
     return "\n".join(lines)
+
+
+def _shown(file: str) -> str:
+    return file if file.isprintable() else ascii(file)  # a name may have line ends, or be no text at all

@@ -29,7 +29,7 @@ _COLUMNS = (
     "text",  # of the line, for a reject
 )
 _FLAT_KEYS = frozenset({"seq", "ts", "timestamp", "event", "event_type", "direction", "source"})
-_KINDS = bytes(ord("0" if chr(byte).isdecimal() else " " if chr(byte) in ":,[- \t" else "x") for byte in range(256))
+_KINDS = bytes(ord("0" if chr(byte).isdecimal() else " " if chr(byte) in ":,[- \t\r" else "x") for byte in range(256))
 _LONG_NUMBER = re.compile(r"[:,\[\s]-?[0-9]{19,}(?![0-9.eE])")
 
 

@@ -37,8 +37,9 @@ class ImportReport:
     amounts_unreadable: int = 0  # in events_stored: cash or position_qty that is no number, or fits no column: NULL
 
     def to_dict(self) -> dict[str, Any]:
-        """The same, for JSON."""
-        return asdict(self)
+        """The same, for JSON, which takes names of files for texts."""
+        rejected = [(file.encode(errors="replace").decode(), line, reason) for file, line, reason in self.rejected]
+        return asdict(self) | {"rejected": rejected}
 
 
 @dataclass(slots=True)
@@ -102,6 +103,11 @@ class Gathering:
         """The file has been read."""
         self._parts[-1].end = len(self.rows)
         self._parts[-1].is_last = True
+
+    def forget(self, n_rows: int) -> None:
+        """Take back the rows behind the first ``n_rows``."""
+        del self.rows[n_rows:], self.places[n_rows:]
+        self.first_of = {row: first for row, first in self.first_of.items() if row < n_rows}
 
     def reject(self, recording: Recording, line: int, reason: str, raw: str) -> None:
         """A line gave nothing."""

@@ -3,6 +3,8 @@
 import glob
 import json
 import os
+import re
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Set
 from itertools import pairwise
@@ -60,15 +62,30 @@ def _matches(source: str) -> list[Path]:
             raise VectraError(f"no recordings in the folder {path}: it has no file named *{', *'.join(SUFFIXES)}")
         return matches
     try:
-        path.stat()
+        mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if os.path.isfile(match))
+        matches = sorted(Path(match) for match in _globbed(str(path)) if os.path.isfile(match))
         if not matches:
             raise VectraError(
                 f"no such file or folder: {path}; give a recording, a folder of them or a pattern"
             ) from None
         return matches
+    if not stat.S_ISREG(mode):
+        raise VectraError(f"{path} is a pipe or a device, and a recording is read twice; name a file")
     return [path]
+
+
+def _globbed(pattern: str) -> Iterator[str]:
+    """As glob.glob has it, but ** follows no link to a folder: links may lead round in circles."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    at = parts.index("**")
+    for root in glob.iglob(str(Path(*parts[:at]))):
+        for parent, folders, _ in os.walk(root):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from _globbed(str(Path(glob.escape(parent), *parts[at + 1 :] or ("*",))))
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -85,7 +102,14 @@ def _in_folder(folder: Path) -> list[Path]:
         if tables and not _is_of_store(here):
             found += [here / name for name in tables]
         found += [here / name for name in names if name.endswith(LINE_SUFFIXES)]
-    return sorted(found)
+    return sorted(path for path in found if not _is_pipe_or_device(path))
+
+
+def _is_pipe_or_device(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False  # whoever reads it says why it cannot be read
 
 
 def _is_store(folder: Path) -> bool:
@@ -119,7 +143,7 @@ def read_lines(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[tuple[list[by
         Where the file cannot be read.
     """
     try:
-        file = pa.OSFile(str(path))
+        file = pa.OSFile(os.fsencode(path))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise VectraError(f"cannot read {path}: {_reason(error)}") from error
     with file:
@@ -191,7 +215,7 @@ def is_no_event(line: bytes) -> bool:
     return not line or line.startswith(b"##")
 
 
-def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[dict[str, Any], str]]:
+def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> Iterator[tuple[dict[str, Any], str]]:
     """Every complete JSON object in a torn or joined line, with its own text, in their order.
 
     An object that lacks its end is passed over, but not what stands complete behind it; nor what stands in it,
@@ -200,32 +224,45 @@ def whole_objects(line: bytes, flat_keys: Set[str] | None = None) -> list[tuple[
     # Bytes that are no UTF-8 become surrogates here and come back as they were, so that orjson,
     # which has the last word, refuses an object that holds them.
     text = line.decode("utf-8", "surrogateescape")
-    found: list[tuple[dict[str, Any], str]] = []
     start = text.find("{")
     window, offset = text, 0
     known: int | None = 0  # up to here the line is understood: its beginning, or the end of a whole object
     while start >= 0:
+        opening = _OPENING.search(text, start)
+        if opening is None:
+            return
+        if opening.start() > start:
+            start, known = opening.start(), None
         if start - offset > _WINDOW:
             # The decoder's errors count lines from the beginning of what it was given: keep that near.
             window, offset = text[start:], start
-        end = _end_of_object(window, start - offset)
+        end, is_too_deep = _end_of_object(window, start - offset)
         if end is not None:
-            part = text[start : end + offset].encode("utf-8", "surrogateescape")
-            try:
-                record = orjson.loads(part)
-            except orjson.JSONDecodeError:
+            part = _part(text, start, end + offset)
+            if part is None:
                 end = None
-            else:
-                if flat_keys is None or known is None or not _is_inside(text[known:start], known):
-                    found.append((record, text[start : end + offset]))
-                    known = end + offset
+            elif flat_keys is None or known is None or not _is_inside(text[known:start], known):
+                yield part
+                known = end + offset
         if end is not None:
             start = text.find("{", end + offset)
-        elif flat_keys is None:
-            start = text.find("{", start + 1)
-        else:
+        elif flat_keys is not None:
             start, known = text.find("{", end_of_torn(text, start, flat_keys)), None
-    return found
+        elif is_too_deep:
+            # The decoder would go down as far again from each of the levels.
+            whole: list[tuple[int, int]] = []
+            start = text.find("{", end_of_torn(text, start, frozenset(), whole))
+            yield from filter(None, (_part(text, *place) for place in whole))
+        else:
+            start = text.find("{", start + 1)
+
+
+def _part(text: str, start: int, end: int) -> tuple[dict[str, Any], str] | None:
+    """The object that stands there, with its text; None where it is none."""
+    try:
+        return orjson.loads(text[start:end].encode("utf-8", "surrogateescape")), text[start:end]
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _is_inside(before: str, known: int) -> bool:
@@ -235,14 +272,18 @@ def _is_inside(before: str, known: int) -> bool:
 
 
 _WINDOW = 1 << 14  # characters
+_OPENING = re.compile(r"""\{(?=[ \t\r\n]*+["}])""")  # another brace opens no object
 _scan = json.JSONDecoder().raw_decode
 
 
-def _end_of_object(text: str, start: int) -> int | None:
+def _end_of_object(text: str, start: int) -> tuple[int | None, bool]:
+    """Where the object ends that begins there, if it does; and whether it is too deep to be read."""
     try:
-        return _scan(text, start)[1]
-    except (ValueError, RecursionError):
-        return None
+        return _scan(text, start)[1], False
+    except RecursionError:
+        return None, True
+    except ValueError:
+        return None, False
 
 
 def position_seq(line: int, position: int) -> int:

@@ -11,7 +11,7 @@ from vectra_analytics.errors import VectraError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // datetime.resolution
-_LATEST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // datetime.resolution
+_LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // datetime.resolution
 _HOUR = 3_600_000_000  # microseconds
 _PLAIN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d+)?$"
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.f"

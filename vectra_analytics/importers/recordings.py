@@ -4,7 +4,7 @@ import contextlib
 import gc
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from vectra_analytics.paths import EventStorePaths
 
 _BATCH_ROWS = 200_000
 _BATCH_BYTES = 64 << 20
+_MOST_ROWS = 1 << POSITION_BITS  # of a line
+_TOO_MANY = f"a line with more than {_MOST_ROWS:,} events"
 _LOOK_BYTES = 1 << 16  # read at once while looking for the first record
 _ANY_ZONE = "UTC"  # where only the differences between times matter
 _LINE_FORMATS = (REPLAY, SAMPLES, CAPTURES)  # a record that could be of several is of the first of them
@@ -299,16 +301,20 @@ class _Import:
                 continue
             raw = line.decode()
             try:
-                add_row(make_row(record, raw))
+                row = make_row(record, raw)
+                more = further_rows(record, row) if further_rows is not None else ()
+                if len(more) >= _MOST_ROWS:
+                    raise Refused(_TOO_MANY)
             except Refused as error:
                 self.gathering.reject(recording, number, str(error), raw)
             else:
+                add_row(row)
                 add_place(number << POSITION_BITS)  # position_seq(number, 0), without the call
-                if further_rows is not None:
-                    self._add_further(further_rows(record, self.gathering.rows[-1]))
+                if more:
+                    self._add_further(more)
         return number
 
-    def _add_further(self, rows: list[Row]) -> None:
+    def _add_further(self, rows: Sequence[Row]) -> None:
         """Add the rows that the last row's record gave, too."""
         first, place = len(self.gathering.rows) - 1, self.gathering.places[-1]
         for offset, row in enumerate(rows, 1):
@@ -319,18 +325,22 @@ class _Import:
     def _rescue(self, recording: Recording, form: LineFormat, number: int, line: bytes) -> None:
         rows, places = self.gathering.rows, self.gathering.places
         n_before = len(rows)
+        reason = "a torn line: no whole record is in it"
         for record, raw in whole_objects(line, form.flat_keys):
             try:
                 row = form.row(record, raw)
+                more = form.further_rows(record, row) if form.further_rows is not None else ()
             except Refused:
                 continue  # a complete object inside a torn record, or one of no known kind
+            if len(rows) - n_before + 1 + len(more) > _MOST_ROWS:
+                reason = _TOO_MANY
+                self.gathering.forget(n_before)
+                break
             places.append(position_seq(number, len(rows) - n_before))
             rows.append(row)
-            if form.further_rows is not None:
-                self._add_further(form.further_rows(record, row))
+            self._add_further(more)
         self.gathering.rescued.update(range(n_before, len(rows)))
         if len(rows) == n_before:
-            reason = "a torn line: no whole record is in it"
             self.gathering.reject(recording, number, reason, line.decode(errors="replace"))
 
     def _read_table(self, recording: Recording) -> Iterator[int]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from vectra_analytics.schema import BATCH_SCHEMA
 REFERENCE = Format(kind="reference", columns=(*BATCH_SCHEMA.names, "origin"), constants={})
 
 _ROWS_AT_ONCE = 256
+_LARGE = 1 << 26  # bytes of a file that is not read a column at once
+_BUFFER = 1 << 20
 _NEEDED = ("ts", "source", "session_id", "seq", "direction", "raw_json")
 _PLACEHOLDER = "unknown"  # what the reference writes where it knows no game or player
 _OF_A_PLAYER = frozenset({DocType.WS_EVENT, DocType.SERVER_STATE, DocType.PLAYER_ACTION, DocType.BUTTON_EVENT})
@@ -79,17 +82,18 @@ def _examined(path: Path, n_bytes: int) -> tuple[str, bytes]:
     if n_bytes == 0:
         return "is empty: a Parquet file that was never written", b""
     try:
-        with pq.ParquetFile(path) as file:
+        with pa.OSFile(os.fsencode(path)) as source, pq.ParquetFile(source) as file:
             schema, metadata = file.schema_arrow, file.metadata.metadata or {}
-    except (pa.ArrowException, OSError) as error:
+            names = schema.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if getattr(error, "errno", None):
             raise
         return f"is no Parquet file, or a broken one: {_one_line(error)}", b""
     if any(key.startswith(b"vectra.") for key in metadata) or _is_typed(schema):
         return "is no recording but typed, as the files of this package's own stores: --data-dir queries those", b""
-    if len(set(schema.names)) < len(schema.names):
+    if len(set(names)) < len(names):
         return "is no event file: two of its columns have one name", b""
-    missing = [name for name in _NEEDED if name not in schema.names]
+    missing = [name for name in _NEEDED if name not in names]
     if missing:
         return f"is no event file: it has no column {', '.join(missing)}", b""
     with path.open("rb") as raw:
@@ -108,8 +112,14 @@ def read_rows(path: Path) -> Iterator[tuple[list[StoredRow], int]]:
     folder = next((part for part in reversed(path.parent.parts) if part.startswith("doc_type=")), None)
     doc_type = folder.removeprefix("doc_type=") if folder else None
     try:
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            n_bytes, n_rows, n_read = path.stat().st_size, file.metadata.num_rows, 0
+        n_bytes = path.stat().st_size
+        # Through a buffer pyarrow takes seconds, and gigabytes, to find that a page's header is damaged.
+        n_buffer = _BUFFER if n_bytes > _LARGE else 0
+        with (
+            pa.OSFile(os.fsencode(path)) as source,
+            pq.ParquetFile(source, buffer_size=n_buffer, pre_buffer=False) as file,
+        ):
+            n_rows, n_read = file.metadata.num_rows, 0
             names = [name for name in file.schema_arrow.names if name in BATCH_SCHEMA.names]
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
                 n_read += batch.num_rows
@@ -119,7 +129,7 @@ def read_rows(path: Path) -> Iterator[tuple[list[StoredRow], int]]:
                     [StoredRow(dict(zip(names, row, strict=True)), doc_type) for row in rows],
                     n_bytes * n_read // n_rows,
                 )
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise BrokenFile(f"the file breaks off: {_one_line(error)}") from error
 
 

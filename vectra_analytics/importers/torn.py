@@ -8,7 +8,11 @@ _TOKEN = re.compile(
 )
 
 
-def end_of_torn(text: str, start: int, flat_keys: Set[str]) -> int:
+_MOST_LEVELS = 900
+"""Below which an object is looked at: what reads JSON goes no deeper than some 1,000."""
+
+
+def end_of_torn(text: str, start: int, flat_keys: Set[str], whole: list[tuple[int, int]] | None = None) -> int:
     """Where the object that opens at ``start`` stops making sense as JSON, or ends: records may begin there.
 
     Everything before belongs to the object. A text that another record tore may have swallowed the beginning of
@@ -18,9 +22,13 @@ def end_of_torn(text: str, start: int, flat_keys: Set[str]) -> int:
     ----------
     flat_keys
         Keys of the outermost object whose values are no objects: one that stands there is another record.
+    whole
+        Is given where the outermost complete objects in it begin and end, but for those of too many levels.
     """
     expected = "{"  # what may come: "{" an object, v a value, k a key, : , and the end of an array or object
     open_ones: list[str] = []
+    starts: list[int] = []  # of the open ones
+    levels = [0]  # in each of them so far, and in all
     key = ""
     token_start = position = start
     while match := _TOKEN.match(text, position):
@@ -35,9 +43,17 @@ def end_of_torn(text: str, start: int, flat_keys: Set[str]) -> int:
             if kind == "{" and len(open_ones) == 1 and open_ones[0] == "{" and key in flat_keys:
                 return token_start
             open_ones.append(kind)
+            starts.append(token_start)
+            levels.append(0)
             expected = "k}" if kind == "{" else "v]"
         elif kind in "}]" and kind in expected:
             open_ones.pop()
+            n_levels, begin = levels.pop() + 1, starts.pop()
+            levels[-1] = max(levels[-1], n_levels)
+            if whole is not None and kind == "}" and n_levels <= _MOST_LEVELS:
+                while whole and whole[-1][0] > begin:
+                    whole.pop()
+                whole.append((begin, position))
             if not open_ones:
                 return position
             expected = _behind_a_value(open_ones)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,6 +35,7 @@ class Session:
     seq: int = 1
     game_id: str | None = None  # the game that ran last
     amounts_unreadable: int = 0
+    games_refused: list[InvalidEvent] = dataclasses.field(default_factory=list)  # of the last update
 
 
 class Refused(InvalidEvent):
@@ -89,11 +91,18 @@ def _feed(record: Mapping[str, Any], to: Session) -> Iterator[EventEnvelope]:
         to.game_id = event.game_id or to.game_id
     yield event
     if name == "gameStateUpdate":
+        to.raw.is_stored()
         for game in payload.game_history(payload.unwrap(data)):
-            if payload.complete_game_id_of(game) is not None:  # one without an id stays in the update alone
-                yield EventEnvelope.from_complete_game(
+            if payload.complete_game_id_of(game) is None:
+                continue  # it stays in the update alone
+            try:
+                told = EventEnvelope.from_complete_game(
                     game, source, to.session_id, to.seq, ts=event.ts, direction=event.direction
                 )
+            except InvalidEvent as error:
+                to.games_refused.append(error)
+            else:
+                yield told
 
 
 def _game_tick(record: dict[str, Any], to: Session) -> Iterator[EventEnvelope]:
@@ -188,7 +197,8 @@ def _plain(record: dict[str, Any]) -> dict[str, Any]:
         value = record.get(name)
         if isinstance(value, Decimal | str):
             with contextlib.suppress(ValueError):  # what is no number stays in raw_json as it is
-                record = {**record, name: float(value)}
+                number = float(value)
+                record = {**record, name: number} if math.isfinite(number) else record
     return record
 
 

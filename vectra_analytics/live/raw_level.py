@@ -3,6 +3,7 @@
 from typing import Any
 
 from vectra_analytics import payload
+from vectra_analytics.envelope import to_json
 from vectra_analytics.errors import VectraError
 
 LEVELS = ("all", "changes", "none")
@@ -31,10 +32,11 @@ class RawLevel:
         if level not in LEVELS:
             raise VectraError(f"the raw level is {level!r}; it is one of {', '.join(LEVELS)}")
         self._level = level
-        self._before: dict[str, Any] = {}
+        self._before: dict[str, str] = {}  # of the last update that was stored
+        self._next: dict[str, str] = {}  # of the one that is being stored
 
     def kept(self, data: Any) -> Any:
-        """What to keep of an update."""
+        """What to keep of an update; raises InvalidEvent where it cannot be kept."""
         update = payload.unwrap(data)
         if self._level == "all" or not isinstance(update, dict):
             return data
@@ -43,9 +45,14 @@ class RawLevel:
         history = {"gameHistory": update["gameHistory"]} if nameless else {}  # no event of its own has such a game
         if self._level == "none":
             return {KEPT: "none", **state, **history}
-        rest = {name: value for name, value in update.items() if name not in state and name != "gameHistory"}
-        missing = object()
-        changed = {name: value for name, value in rest.items() if self._before.get(name, missing) != value}
-        gone = sorted(self._before.keys() - rest.keys())
-        self._before = rest
+        # Compared as texts: a program may change a value where it is, and True equals 1.
+        self._next = {
+            name: to_json(value) for name, value in update.items() if name not in state and name != "gameHistory"
+        }
+        changed = {name: update[name] for name, text in self._next.items() if self._before.get(name) != text}
+        gone = sorted(map(str, self._before.keys() - self._next.keys()))
         return {KEPT: "changes", **state, **changed, **history, **({GONE: gone} if gone else {})}
+
+    def is_stored(self) -> None:
+        """What :meth:`kept` gave last is stored: further changes are those since then."""
+        self._before = self._next

@@ -20,6 +20,7 @@ URL_VARIABLE = "VECTRA_FEED_URL"
 _NEEDED = {"socketio": "python-socketio", "aiohttp": "aiohttp"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before another attempt to connect
 _STEADY_SECONDS = 20.0  # a connection that held so long begins anew with short pauses
+_ENDS = ("", "client disconnect", "server disconnect", "transport error")  # of a connection, as the library names them
 _LARGEST_MESSAGE = 1 << 26  # bytes; the largest updates seen have 0.4 MB
 
 
@@ -106,16 +107,22 @@ class Recorder:
             stopping.cancel()
             self._disconnected("")
 
-    def _connected(self) -> None:
+    def _connected(self, *sent: Any) -> None:
+        if sent or self.is_connected:  # an event of the feed that is named as the library's own
+            self._received("connect", *sent)
+            return
         self.n_connected += 1
         self.is_connected = True
         self._service.note("connected", {"host": self._host, "n_connected": self.n_connected})
         self._tell(f"{self._host}: connected")
 
-    def _disconnected(self, reason: object) -> None:
-        if self.is_connected:
+    def _disconnected(self, *sent: Any) -> None:
+        reason = sent[0] if len(sent) == 1 and isinstance(sent[0], str) else None
+        if reason not in _ENDS:
+            self._received("disconnect", *sent)  # likewise
+        elif self.is_connected:
             self.is_connected = False
-            self._service.note("disconnected", {"host": self._host, "reason": str(reason)})
+            self._service.note("disconnected", {"host": self._host, "reason": reason})
 
     def _received(self, name: str, *arguments: Any) -> None:
         self.n_received += 1

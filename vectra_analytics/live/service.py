@@ -262,6 +262,14 @@ class EventStoreService:
                 self._refuse(_reason(error))
             except _GivenUp:
                 self._refuse("the store could not be written until recording ended")
+            except VectraError:
+                raise
+            except Exception as error:  # objects of programs may fail in any way when they are looked at
+                self._refuse(f"an event that cannot be read: {type(error).__name__}")
+            finally:
+                for game in self._to.games_refused:
+                    self._refuse(_reason(game))
+                self._to.games_refused.clear()
 
     def _store(self, envelope: EventEnvelope) -> None:
         writer = self._writer
