@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -346,6 +346,22 @@ def test_a_trace_header_alone_names_nothing(data: Any) -> None:
 
 
 # --- raw_json
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, ZeroDivisionError, MemoryError, RecursionError])
+def test_an_object_that_cannot_be_shown_is_an_invalid_event(error: type[Exception]) -> None:
+    """Whatever its text fails with; the message is a line."""
+
+    class Failing:
+        def __repr__(self) -> str:
+            raise error("two\nlines")
+
+    for data in (Failing(), {"a": [Failing()]}):
+        with pytest.raises(InvalidEvent, match="data cannot be kept as JSON") as refused:
+            EventEnvelope.from_ws_event("x", data, EventSource.CDP, "s", 1)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(InvalidEvent, match="game_data is"):
+        EventEnvelope.from_complete_game(cast("Any", Failing()), EventSource.CDP, "s", 1)
 
 
 def test_raw_json_keeps_values_and_signs() -> None:

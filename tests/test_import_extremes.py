@@ -9,13 +9,15 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import vectra_analytics
 from tests.fuzzing import stored_rows
 from tests.test_feed_imports import captured, finished
 from tests.test_importers import NEW_YORK, TORN, imported, kinds, line, record, refusal, rejects, save
-from tests.test_reference_store import entry, put, ws
+from tests.test_reference_store import LATEST, entry, put, ws
 from vectra_analytics.importers import recordings
 from vectra_analytics.importers.lines import whole_objects
 
@@ -233,6 +235,18 @@ def test_a_column_whose_name_is_no_text_is_no_crash(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"username", b"\xffsername"))
 
     assert "no Parquet file, or a broken one" in refusal(file, tmp_path / "store", None)
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32(), pa.duration("s")], ids=str)
+def test_a_time_beyond_all_calendars_is_no_crash(kind: pa.DataType, tmp_path: Path) -> None:
+    """In a column that should hold texts, as other programs may write it."""
+    table = pa.Table.from_pylist([ws(1, "x", {})], pa.schema([one for one in LATEST if one[0] != "price"]))
+    number = pa.array([2**30 if kind == pa.date32() else 2**62], pa.int32() if kind == pa.date32() else pa.int64())
+    pq.write_table(table.append_column("price", number.view(kind)), tmp_path / "a.parquet")
+
+    report = imported(tmp_path / "a.parquet", tmp_path / "store", None)
+
+    assert kinds(report) == (0, 0, 0, 1)
 
 
 def test_a_damaged_header_of_a_page_costs_no_memory(tmp_path: Path) -> None:

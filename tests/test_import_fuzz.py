@@ -123,10 +123,12 @@ def accounted(file: Path, store: Path, timezone: str | None = "UTC") -> tuple[Im
     return report, found
 
 
-def accounted_or_refused(file: Path, store: Path, timezone: str | None = "UTC") -> list[dict[str, Any]] | None:
-    """The stored rows; None where the file is none that can be imported, which takes one line to say."""
+def accounted_or_refused(
+    file: Path, store: Path, timezone: str | None = "UTC"
+) -> tuple[ImportReport, list[dict[str, Any]]] | None:
+    """The same; None where the file is none that can be imported, which takes one line to say."""
     try:
-        return accounted(file, store, timezone)[1]
+        return accounted(file, store, timezone)
     except VectraError as error:
         said = str(error)
     assert said
@@ -144,11 +146,11 @@ def held(content: bytes, kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file, store = Path(folder, "in.jsonl"), Path(folder, "store")
         file.write_bytes(content)
-        found = accounted_or_refused(file, store)
-        if found is None:
+        answer = accounted_or_refused(file, store)
+        if answer is None:
             assert not any(isinstance(said, dict) for said in expected.values())
             return
-        report = imported(file, store, "UTC")
+        report, found = answer
         assert report.lines_read == len(expected)
         by_line: dict[int, list[dict[str, Any]]] = {}
         for row in found:
@@ -251,8 +253,8 @@ def test_damaged_compressed_files_are_accounted_for(edits: list[Any], suffix: st
         file = compressed(plain, suffix)
         content = edited(file.read_bytes(), edits)
         file.write_bytes(content + file.read_bytes() * is_of_two)
-        found = accounted_or_refused(file, Path(folder, "store"))
-        assert all(isinstance(read_json(row["raw_json"].encode(), exact=True), dict) for row in found or ())
+        _, found = accounted_or_refused(file, Path(folder, "store")) or (None, [])
+        assert all(isinstance(read_json(row["raw_json"].encode(), exact=True), dict) for row in found)
 
 
 @tries(25)
@@ -289,7 +291,15 @@ def test_a_damaged_parquet_file_is_accounted_for(edits: list[Any], compression: 
 TYPES = [
     *(pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary(4), pa.null()),
     *(pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.decimal128(38, 18)),
-    *(pa.timestamp("us"), pa.timestamp("ns", "UTC"), pa.date32(), pa.date64(), pa.time64("us"), pa.duration("us")),
+    *(
+        pa.timestamp("us"),
+        pa.timestamp("ns", "UTC"),
+        pa.date32(),
+        pa.date64(),
+        pa.time64("us"),
+        pa.duration("us"),
+        pa.duration("s"),
+    ),
     *(pa.list_(pa.string()), pa.struct([("a", pa.string())]), pa.map_(pa.string(), pa.int64())),
     *(pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int8(), pa.binary()), pa.decimal256(70, 2)),
 ]
