@@ -24,11 +24,12 @@ from vectra_analytics import (
     EventStoreQuery,
     ParquetWriter,
     VectraError,
-    catalog,
+    catalog_file,
     repair,
     verify,
 )
-from vectra_analytics.catalog import Catalog, NoCatalog
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.schema import EVENT_SCHEMA, SCHEMA_VERSION
 
 ALL_EVENTS = f"SELECT {', '.join(EVENT_SCHEMA.names)}, doc_type, date FROM events ORDER BY session_id, seq"
@@ -245,13 +246,13 @@ def test_the_schema_version_is_written(paths: EventStorePaths) -> None:
 
 def test_a_catalog_is_never_without_its_schema_version(paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is killed while making a store leaves no catalog beside which the schema version is missing."""
-    real = catalog._connected
+    real = catalog_file._connected
 
     def connected(target: str, **how: bool) -> sqlite3.Connection:
         assert (paths.manifests_dir / "schema_version.json").exists()
         return real(target, **how)
 
-    monkeypatch.setattr(catalog, "_connected", connected)
+    monkeypatch.setattr(catalog_file, "_connected", connected)
     Catalog(paths, create=True).close()
 
 

@@ -14,13 +14,13 @@ from vectra_analytics import (
     EventStoreQuery,
     VectraError,
     VersionVacuumed,
+    catalog_file,
     compact,
     delete_snapshot,
     prune,
     snapshot,
     vacuum,
 )
-from vectra_analytics import catalog as catalogs
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.maintenance.snapshotting import snapshots
 
@@ -202,14 +202,14 @@ def test_an_interrupted_change_of_layout_changes_nothing(
 ) -> None:
     """It is one transaction: what a kill leaves is the layout before, and the next one to open it does it."""
     as_layout_2(store)
-    real = catalogs.give_layout
+    real = catalog_file.give_layout
 
     def interrupted(db: sqlite3.Connection) -> None:
         real(db)
         raise KeyboardInterrupt  # all is done, and not committed
 
     with monkeypatch.context() as fault:
-        fault.setattr(catalogs, "give_layout", interrupted)
+        fault.setattr(catalog_file, "give_layout", interrupted)
         with pytest.raises(KeyboardInterrupt):
             EventStoreQuery(store).list_games()
     with sqlite3.connect(store.catalog_file) as db:

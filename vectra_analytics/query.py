@@ -12,7 +12,8 @@ import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 
-from vectra_analytics.catalog import Catalog, NoCatalog
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views

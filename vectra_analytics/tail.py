@@ -6,7 +6,8 @@ from itertools import groupby
 
 import polars as pl
 
-from vectra_analytics.catalog import Catalog, NoCatalog
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.errors import VectraError
 from vectra_analytics.game_reader import EPISODE_ORDER, read_files
 from vectra_analytics.live_files import LiveFile

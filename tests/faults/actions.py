@@ -24,7 +24,7 @@ from vectra_analytics import (
     repair,
     vacuum,
 )
-from vectra_analytics.catalog import NoCatalog
+from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.importers import recordings
 
 SAMPLES = sorted((Path(__file__).resolve().parents[2] / "data_samples").glob("game_*.jsonl"))

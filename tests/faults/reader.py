@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults.children import Child, close, pipe_to_child
 from tests.faults.stores import COMMIT_ROWS
 from vectra_analytics import EventStorePaths, EventStoreQuery, VectraError
-from vectra_analytics.catalog import NoCatalog
+from vectra_analytics.catalog_file import NoCatalog
 
 _PAUSE = 0.1
 _COMMITS = f"""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vectra_analytics.catalog import LAYOUTS, NoCatalog, has_event_files
+from vectra_analytics.catalog_file import LAYOUTS, NoCatalog, has_event_files
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.paths import EventStorePaths

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from vectra_analytics.catalog import Catalog, give_layout
+from vectra_analytics.catalog import Catalog
+from vectra_analytics.catalog_file import give_layout
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.maintenance import quarantine
 from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vectra_analytics.catalog import NoCatalog
+from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.maintenance.catalog_copy import copied
 from vectra_analytics.maintenance.examination import Examination, Problem, Progress, closed_in, examine, stray_problems
