@@ -145,10 +145,9 @@ def _write_until_full(data_dir: Path, disk: Disk) -> int:
 )
 def _full_disk(seed: int) -> Counts:
     name = _NAMES[seed % len(_NAMES)]
-    with Disk(64 * 1024) as disk:
-        data_dir, log = disk.folder / "store", disk.folder / "log"
+    with Disk(64 * 1024) as disk, Memory() as elsewhere:
+        data_dir, log = disk.folder / "store", Path(elsewhere, "log")
         call(ACTIONS[name].prepare, data_dir)
-        log.touch()
         disk.fill(4 * random.Random(seed).randrange(0, 100 if name == "import" else 40))
         error = call(attempt, name, data_dir, seed, log)
         (disk.folder / "filler").unlink()
