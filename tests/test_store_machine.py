@@ -47,6 +47,9 @@ batches = st.lists(
 )
 days = st.sampled_from([day.date() for day in (*DAYS[:2], *DAYS)])  # else a prune soon leaves nothing to lose
 places = st.sampled_from([*PLACES, BEFORE_COMMIT, AFTER_COMMIT])
+flush_places = st.sampled_from(
+    ["mkdir", "fsync", "rename", "rename", BEFORE_COMMIT, AFTER_COMMIT]
+)  # nothing is deleted
 numbers = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
 faults = st.none() | st.tuples(places, numbers, st.sampled_from([ONCE, FROM_THEN_ON, DEATH]))
 
@@ -80,7 +83,7 @@ class StoreMachine(StoreBesideModel):
         self.write(number, events)
         self.flush(number)
 
-    @rule(number=writers, events=batches, place=places, count=numbers, how=st.sampled_from([ONCE, FROM_THEN_ON]))
+    @rule(number=writers, events=batches, place=flush_places, count=numbers, how=st.sampled_from([ONCE, FROM_THEN_ON]))
     def flush_on_a_broken_disk(
         self, number: int, events: list[EventEnvelope], place: str, count: int, how: str
     ) -> None:
@@ -88,9 +91,9 @@ class StoreMachine(StoreBesideModel):
         self.write(number, events)
         self._flush_cut_off(self.writers[number], place, count, how)
 
-    @rule(number=writers, events=batches, place=places, count=numbers)
-    def kill(self, number: int, events: list[EventEnvelope], place: str, count: int) -> None:
-        """The process of a writer ends within a flush; another one opens the store."""
+    @rule(number=writers, events=batches, place=flush_places, count=numbers, is_repaired=st.booleans())
+    def kill(self, number: int, events: list[EventEnvelope], place: str, count: int, is_repaired: bool) -> None:
+        """The process of a writer ends within a flush; another one opens the store, which may be repaired at once."""
         self.write(number, events)
         one = self.writers[number]
         self._flush_cut_off(one, place, count, DEATH)
@@ -98,6 +101,8 @@ class StoreMachine(StoreBesideModel):
             grave.setattr(writer, "commit", lambda *_: Commit())  # what waits in it is never stored
             one.real.close()
         self.writers[number] = Writer(self.paths)
+        if is_repaired:
+            self.repair(None)
 
     def _flush_cut_off(self, one: Writer, place: str, count: int, how: str) -> None:
         before = self.unknown_files()
