@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -254,6 +256,28 @@ def test_a_catalog_is_never_without_its_schema_version(paths: EventStorePaths, m
 
     monkeypatch.setattr(catalog_file, "_connected", connected)
     Catalog(paths, create=True).close()
+
+
+def test_who_holds_the_catalog_is_named(grown: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits in vain is told which process to end; once that is dead, its lock is nobody's."""
+    hold = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN IMMEDIATE'); print(flush=True)"
+    command = [sys.executable, "-c", f"{hold}; sys.stdin.read()", str(grown.catalog_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        monkeypatch.setattr(catalog_file, "_LOCK_SECONDS", 0.1)
+        with (
+            Catalog(grown) as catalog,
+            pytest.raises(VectraError, match="has been held for") as caught,
+            catalog.transaction(),
+        ):
+            pass
+        holder.kill()
+
+    by = f"process {holder.pid} (" if sys.platform == "linux" else "another process"
+    assert f" s by {by}" in str(caught.value)
+    with Catalog(grown) as catalog, catalog.transaction():
+        pass
 
 
 def test_a_catalog_that_lost_its_tables_is_no_new_one(paths: EventStorePaths) -> None:

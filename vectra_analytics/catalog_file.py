@@ -14,6 +14,7 @@ from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.whole_files import write_whole
 
 _LOCK_SECONDS = 60.0  # how long one commit waits for another process's to end
+_WRITE_LOCK = "120"  # the byte of a write-ahead log's index that a writer locks, as SQLite's format has it
 _LAYOUT = 3  # of the tables below
 
 _TABLES = """
@@ -225,8 +226,8 @@ class CatalogFile:
         text = str(error)
         if "locked" in text or "busy" in text:
             return VectraError(
-                f"another process has held the catalog {self.paths.catalog_file} for {_LOCK_SECONDS:.0f} s; "
-                "wait for it to end, then try again"
+                f"the catalog {self.paths.catalog_file} has been held for {_LOCK_SECONDS:.0f} s by "
+                f"{_holder(self.paths.catalog_file)}; wait for it to end, then try again"
             )
         if "not a database" in text or "malformed" in text:
             return CorruptStore(f"the catalog {self.paths.catalog_file} is damaged: {text}")
@@ -319,6 +320,22 @@ def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _holder(file: Path) -> str:
+    """Who changes the database: a process by its number and name, where Linux tells."""
+    # Asked of the system, since opening and closing the file would end the locks that this process has of it.
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        place = f":{file.with_name(f'{file.name}-shm').stat().st_ino}"
+        locks = (line.split() for line in Path("/proc/locks").read_text(encoding="utf-8").splitlines())
+        number = next(
+            int(lock[-4])
+            for lock in locks
+            if lock[-3].endswith(place) and "WRITE" in lock and lock[-2] == lock[-1] == _WRITE_LOCK
+        )
+        name = Path(f"/proc/{number}/comm").read_text(encoding="utf-8").strip()
+        return f"process {number} ({name})"
+    return "another process"
 
 
 def _place(file: Path) -> tuple[int, int] | None:
