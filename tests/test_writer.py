@@ -33,7 +33,7 @@ from vectra_analytics import (
     ParquetWriter,
     VectraError,
     WriterClosed,
-    catalog,
+    catalog_file,
     commit,
     writer,
 )
@@ -659,7 +659,7 @@ class Fault:
 
             patch.setattr(Catalog, "add_run", full)
         elif name == "catalog locked":
-            patch.setattr(catalog, "_LOCK_SECONDS", 0.05)
+            patch.setattr(catalog_file, "_LOCK_SECONDS", 0.05)
             self._other = sqlite3.connect(paths.catalog_file, isolation_level=None)
             self._other.execute("BEGIN IMMEDIATE")
         elif name == "file in the way":
@@ -694,7 +694,7 @@ def fault(request: pytest.FixtureRequest, paths: EventStorePaths, monkeypatch: p
     """Each way of failing, in a store that exists and has no event yet."""
     monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.05)
     if request.param == "catalog locked":
-        monkeypatch.setattr(catalog, "_LOCK_SECONDS", 0.05)
+        monkeypatch.setattr(catalog_file, "_LOCK_SECONDS", 0.05)
     with ParquetWriter(paths):
         pass
     return lambda: Fault(request.param, paths, monkeypatch)
