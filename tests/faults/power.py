@@ -106,7 +106,7 @@ class _Disk:
         """What the call does."""
         name, path = call.name, Path(call.arguments[0])
         if name == "openat":
-            path, flags = Path(call.arguments[1]), call.arguments[2]
+            path, flags = path / call.arguments[1], call.arguments[2]
             if self._at(path) is None:
                 self._rename({path: _File()} if "O_CREAT" in flags else {})
             elif "O_TRUNC" in flags:

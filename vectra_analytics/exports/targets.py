@@ -174,34 +174,38 @@ def _lock(work: Path, path: Path) -> int:
 def publish(path: Path, new: Path, meta: Mapping[str, Any]) -> None:
     """Put what was made into its place, and its meta file beside it, last; where nothing was made, that alone.
 
-    Each step is a rename, and between any two it is clear to :func:`_settle` which were done. A meta file that
-    stands beside an export is that of the export.
+    Each step is a rename, and between any two it is clear to :func:`_settle` which were done; after a power cut, too,
+    as each name is durable in its new folder before it may go from its old one. A meta file that stands beside an
+    export is that of the export.
     """
     work = new.parent
     write_whole(work / _NEW_META, orjson.dumps(meta, option=orjson.OPT_INDENT_2) + b"\n")
     sync_folder(work)
     if new.exists():
         if meta_path(path).exists():
-            os.rename(meta_path(path), work / _OLD_META)
-            sync_folder(path.parent)
+            _move(meta_path(path), work / _OLD_META)
         if path.is_dir():
-            os.rename(path, work / _OLD)
-        os.rename(new, path)
-        sync_folder(path.parent)
-    os.rename(work / _NEW_META, meta_path(path))
-    sync_folder(path.parent)
+            _move(path, work / _OLD)
+        _move(new, path)
+    _move(work / _NEW_META, meta_path(path))
+
+
+def _move(source: Path, target: Path) -> None:
+    os.rename(source, target)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
 
 
 def _settle(path: Path, work: Path) -> None:
     """Finish a publishing that was interrupted, or undo it, and clear the workplace."""
     meta = meta_path(path)
-    if os.path.lexists(work / _NEW):  # it did not come to its place: what stood there goes back
+    if not os.path.lexists(meta) and vouches(work / _NEW_META, path):  # only its meta is missing
+        _move(work / _NEW_META, meta)
+    elif os.path.lexists(work / _NEW):  # it did not come to its place: what stood there goes back
         if os.path.lexists(work / _OLD) and not os.path.lexists(path):
-            os.rename(work / _OLD, path)
+            _move(work / _OLD, path)
         if os.path.lexists(work / _OLD_META) and not os.path.lexists(meta):
-            os.rename(work / _OLD_META, meta)
-    elif not os.path.lexists(meta) and vouches(work / _NEW_META, path):  # only its meta is missing
-        os.rename(work / _NEW_META, meta)
+            _move(work / _OLD_META, meta)
     for name in os.listdir(work):
         if (work / name).is_dir():
             shutil.rmtree(work / name)

@@ -1,5 +1,6 @@
 """quarantine/: files that were taken out of a store, each with a record of what it was; nothing in it is ever read."""
 
+import filecmp
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ def announce(paths: EventStorePaths, file: Path, about: Mapping[str, Any]) -> Pa
         is_free = not os.path.lexists(place)
         if is_free and not record.exists():
             break
-        if is_free and any(said["file"] == name for said in _read(record)):
+        if any(said["file"] == name for said in _read(record)) and (is_free or _is_copy(file, place)):
             return place
         number += 1
     said = {"file": os.fsencode(name).decode(errors="replace"), **about}
@@ -56,9 +57,17 @@ def _read(record: Path) -> Iterator[Mapping[str, Any]]:
         yield said
 
 
+def _is_copy(file: Path, place: Path) -> bool:
+    """Whether the file lies at that place, too: a power cut may leave what was moved under both names."""
+    return all(path.is_file() and not path.is_symlink() for path in (file, place)) and filecmp.cmp(file, place, False)
+
+
 def move(file: Path, place: Path) -> None:
     """Put the file into its announced place, durably; one that is gone already is no error."""
     if os.path.lexists(file):
-        os.rename(file, place)
+        if os.path.lexists(place) and file.samefile(place):
+            os.unlink(file)  # renaming one file onto itself would leave both names
+        else:
+            os.rename(file, place)
         sync_folder(place.parent)
         sync_folder(file.parent)
