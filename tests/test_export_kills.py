@@ -19,7 +19,8 @@ import pytest
 
 from tests.builders import START, tick_event
 from vectra_analytics import EventStorePaths, EventStoreQuery, ParquetWriter, VectraError
-from vectra_analytics.exports import formats
+from vectra_analytics.exports import formats, targets
+from vectra_analytics.exports.targets import meta_path
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -156,6 +157,27 @@ def test_a_killed_export_leaves_the_old_one_or_none(store: EventStorePaths, tmp_
             alike[listing(folder)] = folder
         for folder in alike.values():
             check_next(store, kind, folder, fresh)
+
+
+@pytest.mark.parametrize("kind", ["file again", "update"])
+def test_names_that_a_power_cut_left_in_both_folders(store: EventStorePaths, tmp_path: Path, kind: str) -> None:
+    """What went from the workplace to its place may be in both; if its meta file did not come there, it still does."""
+    (tmp_path / "template").mkdir()
+    _, old, fresh = template(store, kind, tmp_path / "template")
+    path = tmp_path / "out" / KINDS[kind][0]
+    work = path.with_name(f".{path.name}.vectra.part")
+    work.mkdir(parents=True)
+    for name, suffix in (("new", "after"), ("old", "before")):
+        made = tmp_path / "template" / f"{kind} {suffix}" / path.name
+        shutil.copy(meta_path(made), work / f"{name}.meta.json")
+        for target in (work / name, path) if name == "new" else (work / name,):
+            (shutil.copytree if made.is_dir() else shutil.copy)(made, target)
+    assert old != fresh
+
+    with targets.workplace(path):
+        assert said(path) == contents(path) == fresh
+
+    check_next(store, kind, path.parent, fresh)
 
 
 def listing(folder: Path) -> frozenset[tuple[str, int]]:

@@ -122,6 +122,26 @@ def test_a_damaged_file_goes_to_quarantine(grown: EventStorePaths) -> None:
     assert verify(grown, deep=True).is_sound
 
 
+@pytest.mark.parametrize("again", [shutil.copy, os.link])
+def test_a_file_that_came_back_to_its_place_is_not_kept_twice(
+    grown: EventStorePaths, again: Callable[[Path, Path], object]
+) -> None:
+    """A power cut may leave what went to quarantine under its old name, too; a file with other bytes keeps apart."""
+    file = live_file(grown, "g2")
+    spoil(file)
+    mended(grown)
+    names = sorted(os.listdir(grown.quarantine_dir))
+    again(grown.quarantine_dir / file.name, file)
+
+    mended(grown)
+
+    assert not file.exists()
+    assert sorted(os.listdir(grown.quarantine_dir)) == names
+    file.write_bytes(b"PAR1")
+    mended(grown)
+    assert (grown.quarantine_dir / f"{file.stem}.2.parquet").read_bytes() == b"PAR1"
+
+
 @pytest.mark.parametrize("fault", ["cannot be read: Too many open files", "is damaged: [errno 5] Input/output error"])
 def test_a_file_that_could_not_be_looked_at_is_not_bad(
     grown: EventStorePaths, monkeypatch: pytest.MonkeyPatch, fault: str
