@@ -27,6 +27,7 @@ from vectra_analytics import (
     compact,
     import_recordings,
     prune,
+    repair,
     snapshot,
     vacuum,
 )
@@ -207,6 +208,25 @@ def test_a_kill_prunes_all_or_nothing(store: EventStorePaths, place: str) -> Non
     vacuum(store, now=TOMORROW)
     assert EventStoreQuery(store).query(ALL).equals(later)
     assert len((store.manifests_dir / "pruned.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_repair_lists_a_prune_that_was_cut_off(store: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off after its version was made, it is on record after a repair; so even a lost catalog does not undo it."""
+    all_rows = EventStoreQuery(store).query(ALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "back_up", lambda self: None)
+        prune(store, SECOND, yes=True)
+    assert not (store.manifests_dir / "pruned.jsonl").exists()
+
+    report = repair(store)
+
+    assert (report.changed, report.prunes_listed, report.quarantined) == (True, True, [])
+    assert "pruned.jsonl" in str(report)
+    assert not repair(store).changed
+    for file in store.manifests_dir.glob("catalog.*"):
+        file.unlink()
+    repair(store)
+    assert EventStoreQuery(store).query(ALL).equals(all_rows.filter(pl.col("ts") >= MIDNIGHT))
 
 
 def _one_more(catalog: Catalog, files: list[Any], version: int) -> bool:

@@ -239,7 +239,7 @@ class StoreMachine(StoreBesideModel):
         report, _ = self.attempt(lambda: repair(self.paths), fault)
         self._repaired(is_done=report is not None)
         if report is not None:
-            self.is_pruned_unlisted &= not report.changed
+            self.is_pruned_unlisted = False
             assert (report.rows_lost, report.versions_lost, report.snapshots_lost) == (0, [], [])
 
     @precondition(lambda self: not self.is_pruned_unlisted)

@@ -102,6 +102,14 @@ class CatalogCopy:
             return Prunes(set(), {}, {})
         return prunes_of([json.loads(record) for (record,) in self.ask("SELECT record FROM prunes")])
 
+    def prunes_are_listed(self) -> bool:
+        """Whether ``manifests/pruned.jsonl`` says the same; a prune that was cut off did not come to it."""
+        if not self.ask("SELECT 1 FROM sqlite_master WHERE name = 'prunes'"):  # an older layout
+            return True
+        wanted = "".join(f"{record}\n" for (record,) in self.ask("SELECT record FROM prunes ORDER BY version"))
+        listed = self.paths.manifests_dir / "pruned.jsonl"
+        return not wanted or (listed.is_file() and listed.read_bytes() == wanted.encode())
+
 
 def prunes_of(records: list[dict[str, Any]]) -> Prunes:
     """What these records of prunes say together."""

@@ -50,6 +50,7 @@ class RepairReport:
     versions_lost: list[int] = field(default_factory=list)  # that could be read before
     versions_before: int | None = None  # after a catalog is made from files alone: all versions below it are lost
     snapshots_lost: list[str] = field(default_factory=list)
+    prunes_listed: bool = False  # manifests/pruned.jsonl got what a prune that was cut off could not write there
     rows_lost: int = 0  # of the newest version
     games_affected: list[str] = field(default_factory=list)  # that had such rows
     changed: bool = False
@@ -77,6 +78,8 @@ class RepairReport:
             lines.append(f"lost: versions {_spans(self.versions_lost)}")
         if self.snapshots_lost:
             lines.append(f"lost: snapshots {', '.join(self.snapshots_lost)}")
+        if self.prunes_listed:
+            lines.append("written: manifests/pruned.jsonl, which a prune that was cut off had not finished")
         if self.rows_lost:
             lines.append(
                 f"{self.rows_lost:,} rows are not live any more, of {games_text(self.games_affected)}; "
@@ -141,7 +144,8 @@ def repair(
         except CorruptStore:
             _make_anew(paths, forget=forget, progress=progress, report=report)
         else:
-            if _is_fine(catalog, progress):
+            report.prunes_listed = not catalog.prunes_are_listed()
+            if _is_fine(catalog, progress) and not report.prunes_listed:
                 report.version = catalog.newest
                 return report
             with Catalog(paths) as opened:
