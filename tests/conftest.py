@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.effort import more
 from vectra_analytics import EventStorePaths
 
 # Each of several workers gets a core: else the threads that DuckDB and Polars have in one take a third of the time
@@ -16,8 +17,7 @@ if _WORKER and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
 
 
-# `pytest --hypothesis-profile default` tries three times as many.
-settings.register_profile("plain", max_examples=30)
+settings.register_profile("plain", max_examples=more(30))
 settings.load_profile("plain")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,14 @@ import polars as pl
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-LONGER = float(os.environ.get("VECTRA_FUZZ", "1"))
-"""How many times the usual number of examples are tried; other than 1, they are new ones each time."""
+from tests.effort import EFFORT, more
 
 
 def tries(n_examples: int) -> settings:
     """So many examples, or as many more as were asked for."""
     return settings(
-        max_examples=max(1, int(n_examples * LONGER)),
-        derandomize=LONGER == 1,
+        max_examples=more(n_examples),
+        derandomize=EFFORT == 1,
         database=None,
         deadline=None,
         phases=[Phase.generate],  # examples are small, and to make one smaller takes longer than all others

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.builders import START, tick_event
+from tests.effort import stride
 from vectra_analytics import EventStorePaths, EventStoreQuery, ParquetWriter, VectraError
 from vectra_analytics.exports import formats, targets
 from vectra_analytics.exports.targets import meta_path
@@ -35,10 +36,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], int | None]] = {
     "split update": ("f", {"split": "date"}, 1),
     "split files": ("f.csv", {"split": "hash"}, 1),
 }
-# Killed at each second step and so on, with VECTRA_ALL_KILLS in the environment at each; the other kinds take the same.
-KILLED = {"file": 2, "file again": 3, "folder": 5, "update": 4, "split files": 5}
-if "VECTRA_ALL_KILLS" in os.environ:
-    KILLED = dict.fromkeys(KILLED, 1)
+# Killed at each second step and so on, with more effort at each; the other kinds take the same.
+KILLED = {
+    kind: stride(usual)
+    for kind, usual in {"file": 2, "file again": 3, "folder": 5, "update": 4, "split files": 5}.items()
+}
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +192,10 @@ def listing(folder: Path) -> frozenset[tuple[str, int]]:
 def die_at_each_step(data_dir: str, into: str) -> None:
     """Run in a process of its own: exports of each kind, each in a child, killed one step later than the last."""
     paths = EventStorePaths(data_dir)
-    for kind, stride in KILLED.items():
+    for kind, every in KILLED.items():
         status, step = -1, 0
         while status:
-            step += stride
+            step += every
             folder = Path(into, f"{kind} {step}")
             child = os.fork()  # before anything here made threads
             if child == 0:

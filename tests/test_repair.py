@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.builders import START, episode, tick_event, write
+from tests.effort import stride
 from tests.test_cli import complaint, said, vectra
 from tests.test_verify import LATER, WRONG, change_catalog, grow, live_file
 from vectra_analytics import (
@@ -515,7 +516,7 @@ repairing.repair(sys.argv[1], forget=True)
 def test_a_kill_at_any_step_is_mended_by_the_next_call(tmp_path: Path, catalog: str) -> None:
     """Killed before any rename, sync or deletion, the next repair completes; no sound row is lost or doubled.
 
-    Each step takes seconds: by default every eleventh is tried, with VECTRA_ALL_KILLS in the environment all.
+    Each step takes seconds: with the usual effort every eleventh is tried.
     """
     start = grow(tmp_path / "start")
     compact(start, now=START)
@@ -529,7 +530,7 @@ def test_a_kill_at_any_step_is_mended_by_the_next_call(tmp_path: Path, catalog: 
         noise(start)
     elif catalog == "missing":
         start.catalog_file.unlink()
-    for step in range(1, 1_000, 1 if "VECTRA_ALL_KILLS" in os.environ else 11):
+    for step in range(1, 1_000, stride(11)):
         paths = EventStorePaths(tmp_path / f"killed {step}")
         shutil.copytree(start.data_dir, paths.data_dir)
         command = [sys.executable, "-c", _CHILD, str(paths.data_dir), str(step)]

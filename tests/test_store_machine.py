@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import sqlite3
 from collections import Counter
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.disk import AFTER_COMMIT, BEFORE_COMMIT, CALLS, DEATH, FROM_THEN_ON, ONCE, PLACES
+from tests.effort import EFFORT, more
 from tests.store_beside_model import StoreBesideModel, Writer
 from tests.store_model import DAYS, GRACE, N_EVENTS, SESSIONS, Lost, event, partitions_of
 from vectra_analytics import (
@@ -35,8 +35,6 @@ from vectra_analytics import (
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.commit import Commit
 
-N_RUNS = int(os.environ.get("VECTRA_MACHINES", "0"))
-"""Sequences to try, others each time (`--hypothesis-seed` repeats them); by default some that are always the same."""
 N_STEPS = 40
 
 writers = st.integers(0, 1)
@@ -306,9 +304,9 @@ class StoreMachine(StoreBesideModel):
 
 
 StoreMachine.TestCase.settings = settings(
-    max_examples=N_RUNS or 7,
+    max_examples=more(7),
     stateful_step_count=N_STEPS,
-    derandomize=not N_RUNS,
+    derandomize=EFFORT == 1,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -1,6 +1,5 @@
 """Whatever maintenance runs in whatever order, a version that can be read gives the rows that it had."""
 
-import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.builders import tick_event, write
+from tests.effort import more
 from vectra_analytics import (
     EventEnvelope,
     EventStorePaths,
@@ -27,7 +27,6 @@ from vectra_analytics import (
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.maintenance import vacuuming
 
-N_SEQUENCES = int(os.environ.get("VECTRA_SEQUENCES", "10"))
 FIRST_DAY = datetime(2025, 12, 10, tzinfo=UTC)
 N_DAYS = 4
 
@@ -164,7 +163,7 @@ class Sequence:
         return query.query("SELECT session_id, seq, raw_json FROM events ORDER BY ALL").rows()
 
 
-@pytest.mark.parametrize("seed", range(N_SEQUENCES))
+@pytest.mark.parametrize("seed", range(more(10)))
 def test_no_version_that_can_be_read_ever_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """After each step of a random sequence, every readable version has its rows; at its end no step has lost a file."""
     store = Sequence(tmp_path / "store", seed, monkeypatch)
