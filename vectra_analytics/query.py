@@ -1,9 +1,7 @@
 """EventStoreQuery: a store and its views as DuckDB relations; SQL in, Polars out."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -12,8 +10,6 @@ import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 
-from vectra_analytics.catalog import Catalog
-from vectra_analytics.catalog_file import NoCatalog
 from vectra_analytics.engine import Relations
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views, own_views
@@ -21,12 +17,12 @@ from vectra_analytics.forks import check_polars
 from vectra_analytics.game_order import games_in_order, starts_of_games
 from vectra_analytics.game_reader import EPISODE_ORDER, NO_EVENTS, GameReader
 from vectra_analytics.info import StoreInfo
-from vectra_analytics.live_files import GameRows, LiveFile
+from vectra_analytics.live_files import GameRows
 from vectra_analytics.paths import EventStorePaths
-from vectra_analytics.reduction import m4_sql
-from vectra_analytics.sound_files import SoundFiles
+from vectra_analytics.reduction import is_along_time, m4_sql
 from vectra_analytics.statements import check_read_only, statement_text
 from vectra_analytics.tail import Tail
+from vectra_analytics.version_reader import PROBLEMS, VersionReader
 from vectra_analytics.view_reader import (
     blocks_of,
     frame_of,
@@ -43,17 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Frame: TypeAlias = pl.DataFrame | pa.Table
-
-_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|\"NULL\"").fullmatch
-_PROBLEMS = {
-    "file": pl.String(),
-    "doc_type": pl.String(),
-    "date": pl.Date(),
-    "n_rows": pl.Int64(),
-    "games": pl.List(pl.String()),
-    "problem": pl.String(),
-}
-_OR_TIMES = {False: "", True: ", or times (TIMESTAMP, DATE)"}
 
 
 class EventStoreQuery:
@@ -94,14 +79,10 @@ class EventStoreQuery:
         strict: bool = True,
     ) -> None:
         self._paths = EventStorePaths.of(paths)
-        self._pinned: int | None = None
-        self._sound = SoundFiles(is_strict=strict)
+        self._read = VersionReader(self._paths, version, is_strict=strict)
         self._views = own_views()
         # When games started, by the numbers of the files that say so, which never change: kept for the next pass.
         self._starts: tuple[tuple[int, ...], dict[str, int | None]] = ((), {})
-        if version is not None:
-            with Catalog(self._paths) as catalog, catalog.reading():
-                self._pinned = catalog.readable_version(version)
 
     # Any question
 
@@ -189,16 +170,10 @@ class EventStoreQuery:
 
         def work(relations: Relations) -> pl.DataFrame:
             answer = relations.relation(sql, params)
-            types = dict(zip(answer.columns, answer.types, strict=True))
-            for name in [x, *ys, *([] if by is None else [by])]:
-                if name not in types:
-                    raise VectraError(f"the answer has no column {name!r}; it has {', '.join(types)}")
-            is_time = str(types[x]).startswith(("TIMESTAMP", "DATE"))
-            for name in [*ys, *([] if is_time else [x])]:
-                if not _NUMBER(str(types[name])):
-                    raise VectraError(f"{name} is {types[name]}; what is drawn must be numbers{_OR_TIMES[name == x]}")
-            text = statement_text(sql)
-            return frame_of(relations.relation(m4_sql(text, x, ys, n_buckets, by, is_time=is_time), params))
+            types = {name: str(one) for name, one in zip(answer.columns, answer.types, strict=True)}
+            is_time = is_along_time(types, x, ys, by)
+            reduced = m4_sql(statement_text(sql), x, ys, n_buckets, by, is_time=is_time)
+            return frame_of(relations.relation(reduced, params))
 
         return self._asked(sql, work, frames, timeout)
 
@@ -222,7 +197,7 @@ class EventStoreQuery:
     def get_episodes_batch(self, game_ids: Iterable[str]) -> dict[str, pl.DataFrame]:
         """The events of several games; a game without events is not in the answer."""
         wanted = _ids(game_ids) or []
-        return dict(GameReader(self._game_rows(None, wanted)).episodes(wanted))
+        return dict(GameReader(self._read.game_rows(None, wanted)).episodes(wanted))
 
     def iter_episodes(
         self,
@@ -287,10 +262,7 @@ class EventStoreQuery:
     def list_games(self, limit: int | None = None) -> list[str]:
         """Every game_id that an event names, sorted."""
         _check_limit(limit)
-        if not self._sound.is_strict:
-            return sorted({rows.game_id for rows in self._game_rows(None, None)})[:limit]
-        self._files()  # all are in their places
-        return self._game_ids()[:limit]
+        return self._read.game_ids()[:limit]
 
     def list_players(self, limit: int | None = None) -> list[str]:
         """Every player_id that an event names, sorted."""
@@ -300,7 +272,7 @@ class EventStoreQuery:
 
     def count_events(self, doc_type: str | None = None) -> int:
         """How many events are stored, of one kind or of all."""
-        return sum(file.n_rows for file in self._files() if doc_type is None or file.doc_type == doc_type)
+        return sum(file.n_rows for file in self._read.files() if doc_type is None or file.doc_type == doc_type)
 
     # Views
 
@@ -401,7 +373,7 @@ class EventStoreQuery:
         if games is None and order[0] != "game_id":
             return self._whole(None, view, wanted)
         in_order = order[0] == "game_id"
-        lying = self._game_rows(None, _ids(games))
+        lying = self._read.game_rows(None, _ids(games))
         computed = wanted if in_order else list(dict.fromkeys([*wanted, *order]))
         ids = sorted({rows.game_id for rows in lying})
         found = [rows for _, rows in blocks_of(self._views, view, lying, ids, computed)]
@@ -461,17 +433,17 @@ class EventStoreQuery:
             _check_is_of_games(self._views, view)
         chosen = None if named is None else sorted(named)
         version = self.version
-        made_at = (version, self._ask_catalog(lambda catalog: catalog.commit_of(version), None))
+        made_at = (version, self._read.commit_of(version))
         found = ViewRows.of(
             self._views,
             view,
             made_at,
-            self._game_rows(version, chosen),
+            self._read.game_rows(version, chosen),
             chosen,
             columns,
             split,
             whole=lambda: self._whole(version, view, wanted),
-            left_out=None if self._sound.is_strict else self._left_out(self._sound.bad(self._live_files(version))),
+            left_out=None if self._read.is_strict else self._read.left_out(version),
         )
         return export(target, found, split=split, overwrite=overwrite)
 
@@ -485,90 +457,27 @@ class EventStoreQuery:
     @property
     def version(self) -> int:
         """The store version that calls read: the pinned one, else the newest; 0 for a store without events."""
-        return self._ask_catalog(Catalog.version, 0) if self._pinned is None else self._pinned
+        return self._read.version
 
     def info(self) -> StoreInfo:
         """Counts, sizes and dates of the store."""
-        version = self.version
-        n_rejected = self._ask_catalog(Catalog.n_rejected, 0)
-        if self._sound.is_strict:  # what the catalog says: files may be missing, and this still tells what they held
-            files, n_games = self._live_files(version), len(self._game_ids())
-        else:
-            files, n_games = self._files(version), len(self.list_games())
-        return StoreInfo.of(self._paths.data_dir, version, files, n_games, n_rejected)
+        return self._read.info()
 
     def problems(self) -> pl.DataFrame:
         """The live files that reads leave out, with their games; none in a strict query, where each is an error."""
-        bad = self._sound.bad(self._live_files(None))
-        return pl.DataFrame(self._left_out(bad), _PROBLEMS, orient="row")
-
-    def _left_out(self, bad: Mapping[LiveFile, str]) -> list[dict[str, Any]]:
-        def ask(catalog: Catalog) -> list[dict[str, Any]]:
-            return [
-                {
-                    "file": os.fsencode(file.path).decode(errors="replace"),
-                    "doc_type": file.doc_type,
-                    "date": date.fromisoformat(file.date),
-                    "n_rows": file.n_rows,
-                    "games": sorted(catalog.games_in([file])),
-                    "problem": problem,
-                }
-                for file, problem in bad.items()
-            ]
-
-        return self._ask_catalog(ask, []) if bad else []
+        return pl.DataFrame(self._read.left_out(), PROBLEMS, orient="row")
 
     def __repr__(self) -> str:
-        pinned = "" if self._pinned is None else f", version={self._pinned}"
-        return f"EventStoreQuery({self._paths!r}{pinned}{'' if self._sound.is_strict else ', strict=False'})"
+        pinned = "" if self._read.pinned is None else f", version={self._read.pinned}"
+        return f"EventStoreQuery({self._paths!r}{pinned}{'' if self._read.is_strict else ', strict=False'})"
 
     def _repr_html_(self) -> str:
         return self.info()._repr_html_()
 
     # How
 
-    def _ask_catalog(self, ask: Callable[[Catalog], T], without: T) -> T:
-        """What the catalog says; ``without`` where there is no store yet."""
-        try:
-            with Catalog(self._paths) as catalog:
-                return ask(catalog)
-        except NoCatalog:
-            return without
-
-    def _files(self, version: int | None = None) -> list[LiveFile]:
-        """The files to read."""
-        return self._sound.of(self._live_files(version))
-
-    def _game_ids(self) -> list[str]:
-        found: list[str] = self._ask_catalog(lambda catalog: catalog.game_ids(self._readable(catalog, None)), [])
-        return found
-
-    def _live_files(self, version: int | None) -> list[LiveFile]:
-        def ask(catalog: Catalog) -> list[LiveFile]:
-            with catalog.reading():
-                return catalog.live_files(self._readable(catalog, version))
-
-        return self._ask_catalog(ask, [])
-
-    def _game_rows(self, version: int | None, game_ids: Sequence[str] | None) -> list[GameRows]:
-        """Where the events of these games, or of all, lie."""
-        if game_ids is not None:  # no stored name holds a NUL, and SQLite would end the text there
-            game_ids = [game_id for game_id in game_ids if "\0" not in game_id]
-
-        def ask(catalog: Catalog) -> list[GameRows]:
-            with catalog.reading():
-                return catalog.game_rows(self._readable(catalog, version), game_ids)
-
-        return self._sound.of_rows(self._ask_catalog(ask, []))
-
-    def _readable(self, catalog: Catalog, version: int | None) -> int:
-        if self._pinned is not None:
-            catalog.check_version(self._pinned)
-            return self._pinned
-        return catalog.version() if version is None else version
-
     def _relations(self, version: int | None = None) -> Relations:
-        return Relations(self._paths.data_dir, self._files(version), self._views)
+        return Relations(self._paths.data_dir, self._read.files(version), self._views)
 
     def _asked(
         self, sql: str, ask: Callable[[Relations], T], frames: Mapping[str, Frame] | None, timeout: float | None
@@ -615,7 +524,7 @@ class EventStoreQuery:
     ) -> tuple[list[str], list[GameRows]]:
         """Games as :func:`games_in_order`, and where the rows of all games lie."""
         _check_limit(limit)
-        lying = self._game_rows(None, None)
+        lying = self._read.game_rows(None, None)
         files = list({rows.file.file_id: rows.file for rows in lying}.values())
         ids = tuple(file.file_id for file in files)
         with Relations(self._paths.data_dir, files) as relations:

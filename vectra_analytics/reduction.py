@@ -3,13 +3,30 @@
 After Jugel, Jerzak, Hackenbroich & Markl (2014), M4: a visualization-oriented time series data aggregation, VLDB 7(10).
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from vectra_analytics.errors import VectraError
 from vectra_analytics.interruption import interruptibly
 from vectra_analytics.prepared import new_cursor
 from vectra_analytics.statements import quote_identifier
+
+_IS_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|\"NULL\"").fullmatch
+_OR_TIMES = {False: "", True: ", or times (TIMESTAMP, DATE)"}
+
+
+def is_along_time(types: Mapping[str, str], x: str, ys: Sequence[str], by: str | None) -> bool:
+    """Whether x is a time; raise where an answer of these DuckDB types has no such columns, or not of such kinds."""
+    for name in [x, *ys, *([] if by is None else [by])]:
+        if name not in types:
+            raise VectraError(f"the answer has no column {name!r}; it has {', '.join(types)}")
+    is_time = types[x].startswith(("TIMESTAMP", "DATE"))
+    for name in [*ys, *([] if is_time else [x])]:
+        if not _IS_NUMBER(types[name]):
+            raise VectraError(f"{name} is {types[name]}; what is drawn must be numbers{_OR_TIMES[name == x]}")
+    return is_time
 
 
 def m4_sql(answer: str, x: str, ys: Sequence[str], n_buckets: int, by: str | None, *, is_time: bool) -> str:
