@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vectra_analytics import EventStoreQuery
-from vectra_analytics.envelope import to_json
+from vectra_analytics.exact_values import to_json
 
 NEEDS_SOCKETIO = "needs python-socketio and aiohttp: pip install 'vectra_analytics[record]'"
 

@@ -20,7 +20,7 @@ from tests.test_feed_imports import HISTORY, TRACE, captured, finished, intercep
 from tests.test_importers import ALIKE, RECORDINGS, ask, events, imported, kinds, line, refusal, rejects, save
 from vectra_analytics import EventEnvelope, EventSource
 from vectra_analytics.cli.recordings import describe_import
-from vectra_analytics.envelope import to_json
+from vectra_analytics.exact_values import to_json
 from vectra_analytics.importers import reference_store
 
 LATEST = [

@@ -1,23 +1,20 @@
 """EventEnvelope: one recorded event, what we add around what the source sent."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
-import orjson
 import pyarrow as pa
 
 from vectra_analytics import payload
 from vectra_analytics.errors import InvalidEvent
-from vectra_analytics.schema import BATCH_SCHEMA, MONEY
-
-Number = Decimal | float | int | str
+from vectra_analytics.exact_values import Number, money, price_of, shown, to_json
+from vectra_analytics.schema import BATCH_SCHEMA
 
 
 class DocType(StrEnum):
@@ -113,7 +110,7 @@ class EventEnvelope:
             self._check_wholes()
         price = self.price
         if price is not None and not (type(price) is float and 0.0 <= price < math.inf):
-            object.__setattr__(self, "price", _price(price, self._invalid))
+            object.__setattr__(self, "price", price_of(price, self._invalid))
         if not (self.active is None or type(self.active) is bool):
             raise self._invalid("active", "not true, false or None")
         if not (self.rugged is None or type(self.rugged) is bool):
@@ -125,9 +122,9 @@ class EventEnvelope:
 
     def _invalid(self, name: str, why: str) -> InvalidEvent:
         value = getattr(self, name)
-        shown = value.isoformat() if isinstance(value, datetime) else _shown(value)
+        text = value.isoformat() if isinstance(value, datetime) else shown(value)
         return InvalidEvent(
-            f"{self.doc_type} event {_shown(self.session_id)}/{_shown(self.seq)}: {name} is {shown}: {why}"
+            f"{self.doc_type} event {shown(self.session_id)}/{shown(self.seq)}: {name} is {text}: {why}"
         )
 
     def _member(self, kind: type[StrEnum], name: str) -> StrEnum:
@@ -372,7 +369,7 @@ class EventEnvelope:
     ) -> Self:
         """A whole game out of the feed's gameHistory, where ``id`` is the game's id."""
         if not isinstance(game_data, Mapping):
-            raise InvalidEvent(f"game_data is {_shown(game_data)}: not an object")
+            raise InvalidEvent(f"game_data is {shown(game_data)}: not an object")
         return cls(
             ts=datetime.now(UTC) if ts is None else ts,
             source=source,
@@ -402,51 +399,7 @@ _TEXT = (
 _WHOLE = ("seq", "tick", "cooldown_timer", "trade_count", "sequence_position")
 _texts = attrgetter(*_TEXT)
 _wholes = attrgetter(*_WHOLE)
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str).encode
 _getters = [attrgetter(name) for name in BATCH_SCHEMA.names]
-_STEP = Decimal(1).scaleb(-MONEY.scale)
-_WIDE = Context(prec=MONEY.precision)
-
-
-def to_json(data: Any) -> str:
-    """``data`` as JSON text, unchanged in meaning; what JSON cannot hold exactly is InvalidEvent."""
-    try:
-        # Ten times as fast, but it turns NaN into null without a word, and enumerations into their values: so the text
-        # has to read back as the same.
-        text = orjson.dumps(data)
-        if orjson.loads(text) == data:
-            return text.decode()
-    except Exception:
-        pass  # numbers beyond 64 bits, keys that are no texts, objects: the slower encoder knows them, or says why not
-    try:
-        return _encode(data)
-    except Exception as error:  # an object's own text or comparison may fail with any
-        why = " ".join(f"{error}".split())[:80] if isinstance(error, ValueError | TypeError) else type(error).__name__
-        raise InvalidEvent(f"data cannot be kept as JSON: {why}: {_shown(data)}") from None
-
-
-def money(value: Number, name: str) -> Decimal:
-    """``value`` as an exact decimal of at most 20 digits before the point and 18 behind it.
-
-    A float means the shortest decimal that reads back as it, as it stood in the source's JSON.
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        exact = (
-            value if isinstance(value, Decimal) else Decimal(value if isinstance(value, int) else str(value).strip())
-        )
-    except (InvalidOperation, TypeError, ValueError):
-        raise InvalidEvent(f"{name} is {_shown(value)}: not a number") from None
-    if not exact.is_finite():
-        raise InvalidEvent(f"{name} is {_shown(value)}: not a finite number")
-    # Arithmetic on it could round; its digits tell the size without any.
-    _, digits, exponent = exact.as_tuple()
-    significant = len("".join(map(str, digits)).rstrip("0"))
-    places = int(exponent) + len(digits) - significant
-    if significant and (places < -MONEY.scale or significant + places > MONEY.precision - MONEY.scale):
-        raise InvalidEvent(f"{name} is {_shown(value)}: it does not fit 20 digits before the point and 18 behind it")
-    return exact.quantize(_STEP, context=_WIDE) if significant else Decimal(0).quantize(_STEP)
 
 
 def events_to_table(events: Sequence[EventEnvelope]) -> pa.Table:
@@ -459,26 +412,3 @@ def events_to_table(events: Sequence[EventEnvelope]) -> pa.Table:
         else:
             arrays.append(pa.array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=BATCH_SCHEMA)
-
-
-def _price(price: object, invalid: Any) -> float:
-    if isinstance(price, bool) or not isinstance(price, Decimal | float | int | str):
-        raise invalid("price", "not a number")
-    try:
-        number = float(price)
-    except (ValueError, OverflowError):
-        raise invalid("price", "not a number that a 64-bit float can hold") from None
-    if not math.isfinite(number):
-        raise invalid("price", "not a finite number")
-    if number < 0:
-        raise invalid("price", "below 0")
-    return number
-
-
-def _shown(value: object) -> str:
-    """The value for a message, shortened; whatever it is, this gives a text."""
-    try:
-        text = ascii(value)
-    except Exception:
-        return f"a {type(value).__name__} too long, too deep or not able to be shown"
-    return text if len(text) <= 80 else f"{text[:77]}..."

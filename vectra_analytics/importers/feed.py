@@ -5,8 +5,9 @@ import re
 from typing import Any
 
 from vectra_analytics import payload
-from vectra_analytics.envelope import Direction, DocType, EventSource, to_json
+from vectra_analytics.envelope import Direction, DocType, EventSource
 from vectra_analytics.errors import InvalidEvent
+from vectra_analytics.exact_values import to_json
 from vectra_analytics.importers.formats import LineFormat, Record, Refused, Row
 
 _COLUMNS = (

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vectra_analytics import payload
-from vectra_analytics.envelope import Direction, DocType, EventSource, money
+from vectra_analytics.envelope import Direction, DocType, EventSource
 from vectra_analytics.errors import InvalidEvent, VectraError
+from vectra_analytics.exact_values import money
 from vectra_analytics.importers.formats import Format, Refused, Row
 from vectra_analytics.importers.gathering import Recording, foreign_name
 from vectra_analytics.importers.lines import LINE_SUFFIXES

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from vectra_analytics import payload
-from vectra_analytics.envelope import Direction, EventEnvelope, EventSource, Number, money
+from vectra_analytics.envelope import Direction, EventEnvelope, EventSource
 from vectra_analytics.errors import InvalidEvent
+from vectra_analytics.exact_values import Number, money
 from vectra_analytics.live.event_bus import Events
 from vectra_analytics.live.raw_level import RawLevel
 

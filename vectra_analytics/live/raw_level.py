@@ -3,8 +3,8 @@
 from typing import Any
 
 from vectra_analytics import payload
-from vectra_analytics.envelope import to_json
 from vectra_analytics.errors import VectraError
+from vectra_analytics.exact_values import to_json
 
 LEVELS = ("all", "changes", "none")
 

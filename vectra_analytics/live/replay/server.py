@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import IO, Any
 
-from vectra_analytics.envelope import to_json
 from vectra_analytics.errors import VectraError
+from vectra_analytics.exact_values import to_json
 from vectra_analytics.live.replay.script import FeedEvent, Script
 from vectra_analytics.live.replay.updates import UPDATE, ConnectSnapshot
 
