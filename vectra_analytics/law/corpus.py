@@ -81,35 +81,40 @@ def cut(game: Game, ticks: Iterable[int]) -> pl.DataFrame:
     An event is left if its tick is not later; one without a tick, if it came before any that is later. Lists of prices
     are cut as well.
     """
-    at = pl.DataFrame({"tick": list(ticks)}, schema={"tick": pl.Int64})
+    at = pl.Series(list(ticks), dtype=pl.Int64)
     if game.is_plain:  # in the order of ticks: what is left are the first rows
-        n_left = game.events["tick"].search_sorted(at["tick"], side="right").cast(pl.Int64)
+        n_left = game.events["tick"].search_sorted(at, side="right").cast(pl.Int64)
         left = game.events[pl.int_ranges(0, n_left, eager=True).explode()]
+        cuts = pl.select(at.repeat_by(n_left).explode()).to_series()
     else:
-        parts = [_left(game.events, tick) for tick in at["tick"]]
-        n_left = pl.Series([part.height for part in parts], dtype=pl.Int64)
-        left = pl.concat(parts)
-    cuts = at.select(pl.col("tick").repeat_by(n_left).explode()).to_series()
+        left = _left(game.events, at)
+        cuts = left.drop_in_place("_cut")
     return left.with_columns(pl.concat_str(pl.col(name), pl.lit(_COPY), cuts) for name in ("game_id", "session_id"))
 
 
-def _left(events: pl.DataFrame, tick: int) -> pl.DataFrame:
-    """The events of a game that are left when it is cut off after a tick."""
-    end = end_of(events, tick)
-    came_before = _IS_LIST | (pl.lit(True) if end is None else pl.col("ts") < end)
-    events = events.filter(pl.when(pl.col("tick").is_null()).then(came_before).otherwise(pl.col("tick") <= tick))
-    shorter = pl.col("raw_json").map_elements(lambda text: _cut_list(text, tick), pl.String)
-    lists = events.filter(_IS_LIST).with_columns(raw_json=shorter, rugged=pl.lit(False))
-    return pl.concat([events.filter(~_IS_LIST), lists])
+def _left(events: pl.DataFrame, ticks: pl.Series) -> pl.DataFrame:
+    """The events of a game that are left when it is cut off after each tick, which is in a column ``_cut``."""
+    cuts = pl.DataFrame({"_cut": ticks, "_end": ends_of(events, ticks)})
+    came_before = _IS_LIST | pl.col("_end").is_null() | (pl.col("ts") < pl.col("_end"))
+    is_left = pl.when(pl.col("tick").is_null()).then(came_before).otherwise(pl.col("tick") <= pl.col("_cut"))
+    left = cuts.join(events, how="cross", maintain_order="left_right").filter(is_left).drop("_end")
+    lists = left.filter(_IS_LIST)
+    texts = [_cut_list(text, tick) for text, tick in lists.select("raw_json", "_cut").iter_rows()]
+    lists = lists.with_columns(raw_json=pl.Series(texts, dtype=pl.String), rugged=pl.lit(False))
+    return pl.concat([left.filter(~_IS_LIST), lists]).sort("_cut", maintain_order=True)
 
 
 _IS_LIST = pl.col("doc_type") == "complete_game"
 
 
-def end_of(events: pl.DataFrame, tick: int) -> datetime | None:
-    """When the first event came that a cut after this tick removes; a list of prices comes when the game is over."""
-    end = events.filter((pl.col("tick") > tick) | _IS_LIST)["ts"].min()
-    return end if isinstance(end, datetime) else None
+def ends_of(events: pl.DataFrame, ticks: pl.Series) -> pl.Series:
+    """When the first event came that a cut after each tick removes; a list of prices comes when the game is over."""
+    known = events.filter(pl.col("tick").is_not_null()).sort("tick")
+    first_from = known["ts"].reverse().cum_min().reverse().extend_constant(None, 1)
+    end = first_from[known["tick"].search_sorted(ticks, side="right")]
+    return pl.select(
+        pl.min_horizontal(end, pl.lit(events.filter(_IS_LIST)["ts"].min(), events.schema["ts"]))
+    ).to_series()
 
 
 _COPY = "~cut "

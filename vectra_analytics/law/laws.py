@@ -12,7 +12,7 @@ import polars.selectors as cs
 from vectra_analytics.errors import VectraError
 from vectra_analytics.features import FeatureView, Views
 from vectra_analytics.law.compare import Comparison, Difference, compare
-from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, end_of, scaled, uncut_name
+from vectra_analytics.law.corpus import Game, all_events, cut, cut_of, ends_of, scaled, uncut_name
 from vectra_analytics.law.report import Counterexample, Verdict
 from vectra_analytics.prepared import columns_read, view_of
 from vectra_analytics.second_execution import is_executed, rows_of
@@ -228,13 +228,8 @@ def _until_cut(case: Case, rows: pl.DataFrame, games: Iterable[Game]) -> pl.Data
 
 def _ends(game: Game) -> pl.DataFrame:
     """When the first event came that each cut removes."""
-    ends = [end_of(game.events, tick) for tick in game.cuts]
-    schema: dict[str, pl.DataType | type[pl.DataType]] = {
-        "game_id": pl.String,
-        "cut": pl.Int64,
-        "_end": pl.Datetime("us", "UTC"),
-    }
-    return pl.DataFrame({"game_id": [game.game_id] * len(ends), "cut": list(game.cuts), "_end": ends}, schema=schema)
+    cuts = pl.Series("cut", list(game.cuts), pl.Int64)
+    return pl.DataFrame([cuts, ends_of(game.events, cuts).alias("_end")]).with_columns(game_id=pl.lit(game.game_id))
 
 
 def scaling(case: Case) -> Verdict:
