@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ if _WORKER and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
 
 
+_HOMES = itertools.count()
+
 settings.register_profile("plain", max_examples=more(30))
 settings.load_profile("plain")
 
@@ -24,7 +27,9 @@ settings.load_profile("plain")
 @pytest.fixture(autouse=True)
 def _no_real_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the store of the person who runs it."""
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_HOMES))  # mktemp looks at all there are, each time
+    home.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("RUGS_DATA_DIR", raising=False)
 
 

@@ -69,13 +69,19 @@ def paths(tmp_path: Path) -> EventStorePaths:
     return EventStorePaths(tmp_path / "store")
 
 
-def _all(query: EventStoreQuery) -> dict[str, pl.DataFrame]:
-    """Everything that a store can say."""
+def _rows(query: EventStoreQuery) -> dict[str, pl.DataFrame]:
+    """All events, at once and game by game."""
     found = {"events": query.query("SELECT * FROM events ORDER BY session_id, seq")}
-    for view in catalogue():
-        found[view] = query.features(view).sort(catalogue()[view].grain, nulls_last=True)
     for game_id in query.list_games():
         found[f"episode of {game_id}"] = query.get_game_episode(game_id)
+    return found
+
+
+def _all(query: EventStoreQuery) -> dict[str, pl.DataFrame]:
+    """Everything that a store can say."""
+    found = _rows(query)
+    for view in catalogue():
+        found[view] = query.features(view).sort(catalogue()[view].grain, nulls_last=True)
     for name, options in {"in order": {}, "shuffled": {"shuffle": 7}, "ticks": {"view": "ticks"}}.items():
         for number, frame in enumerate(query.iter_episodes(**options)):  # type: ignore[arg-type]
             found[f"{name} {number}"] = frame
@@ -207,18 +213,18 @@ def test_late_events_of_a_closed_day_are_taken_in_by_the_next_one(paths: EventSt
     """A compacted partition that got new files is compacted again, with all its rows."""
     compact(paths, now=LATER)
     write(paths.data_dir, episode(5, 6, game_id="g9"))
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
 
     report = compact(paths, now=LATER)
 
     assert (report.n_partitions, report.files_before, report.files_after) == (1, 2, 1)
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 def test_identities_are_known_after_a_compaction(paths: EventStorePaths) -> None:
     """Events that were stored before are no-ops, others with their identity are refused, as before."""
     compact(paths, now=LATER)
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
 
     with ParquetWriter(paths) as writer:
         for events in _events():
@@ -229,7 +235,7 @@ def test_identities_are_known_after_a_compaction(paths: EventStorePaths) -> None
         writer.flush()
         assert writer.n_rejected == 1
 
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 def test_recordings_imported_before_add_nothing_after_it(tmp_path: Path) -> None:
@@ -249,7 +255,7 @@ def test_a_file_with_other_rows_is_refused(
     paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """If what was written is not what was read, nothing is exchanged, and the new file is gone."""
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
     name = change.rpartition(" ")[2]
     real = compaction._row_groups
 
@@ -270,7 +276,7 @@ def test_a_file_with_other_rows_is_refused(
     with Catalog(paths) as catalog:
         assert all(catalog.has_file(path) for path in paths.events_parquet_dir.rglob("*.parquet"))
     assert not list(paths.events_parquet_dir.rglob("*.part"))
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off"])
@@ -293,7 +299,7 @@ def test_a_damaged_file_is_named_and_nothing_is_changed(paths: EventStorePaths, 
 
 def test_a_full_disk_changes_nothing(paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what could not be done in one line; the same call does it later."""
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
 
     def no_space(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -304,14 +310,14 @@ def test_a_full_disk_changes_nothing(paths: EventStorePaths, monkeypatch: pytest
             compact(paths, now=LATER)
     assert "\n" not in str(error.value)
 
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
     compact(paths, now=LATER)
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 def test_two_compactions_at_once_keep_every_row_once(paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """The slower one sees that its files are gone, and leaves the faster one's work alone."""
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
     real = compaction._holds_the_same
     nested: list[bool] = []
 
@@ -324,7 +330,7 @@ def test_two_compactions_at_once_keep_every_row_once(paths: EventStorePaths, mon
     monkeypatch.setattr(compaction, "_holds_the_same", overtaken)
     compact(paths, now=LATER)
 
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
     assert Counter(path.parent for path in _live(paths)).most_common(1)[0][1] == 1
     with Catalog(paths) as catalog:
         superseded = {path for path in paths.events_parquet_dir.rglob("*.parquet") if catalog.has_file(path)}
@@ -410,7 +416,7 @@ compact(sys.argv[1], now=datetime.fromisoformat(sys.argv[3]))
 def test_a_kill_loses_nothing(paths: EventStorePaths, place: str) -> None:
     """Killed anywhere, the store answers as before, and the next compaction completes."""
     now = LATER
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
     if place == "while deleting":
         compact(paths, now=LATER)
         now = datetime.now(UTC) + timedelta(hours=25)
@@ -419,9 +425,9 @@ def test_a_kill_loses_nothing(paths: EventStorePaths, place: str) -> None:
     killed = subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
 
     assert killed.returncode == -signal.SIGKILL
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
     compact(paths, now=now)
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
     assert Counter(path.parent for path in _live(paths)).most_common(1)[0][1] == 1
 
 
@@ -470,7 +476,7 @@ def test_what_killed_processes_left_is_swept_a_day_later(paths: EventStorePaths)
     subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     with Catalog(paths) as catalog:
         (left,) = {path for path in folder.parents[1].rglob("0*.parquet") if not catalog.has_file(path)} - {foreign}
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
 
     compact(paths, now=LATER)
     assert left.exists()
@@ -480,7 +486,7 @@ def test_what_killed_processes_left_is_swept_a_day_later(paths: EventStorePaths)
     assert not left.exists()
     assert not unfinished.exists()
     assert foreign.exists()
-    _assert_same(_all(EventStoreQuery(paths)), before)
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 def test_a_file_that_goes_while_folders_are_swept_disturbs_nothing(paths: EventStorePaths) -> None:
@@ -497,7 +503,7 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(
     paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of SQLite's, or of the backup's, is one of ours, and the events are as they were."""
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
 
     def fails(*_: Any) -> None:
         raise sqlite3.OperationalError("attempt to write a readonly database")
@@ -507,7 +513,7 @@ def test_a_store_that_cannot_be_written_is_told_in_one_line(
             fault.setattr(Catalog, place, fails)
             with pytest.raises(VectraError, match=r"cannot compact .*: attempt to write a readonly database"):
                 compact(paths, now=LATER)
-        _assert_same(_all(EventStoreQuery(paths)), before)
+        _assert_same(_rows(EventStoreQuery(paths)), before)
     with pytest.raises(VectraError, match="a time without a zone"):
         compact(paths, now=LATER.replace(tzinfo=None))
 
@@ -532,10 +538,10 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 def test_a_process_that_records_compacts_closed_days(paths: EventStorePaths) -> None:
     """On a thread of its own, while a writer goes on; a day with few files is left alone."""
-    before = _all(EventStoreQuery(paths))
+    before = _rows(EventStoreQuery(paths))
     with AutoCompaction(paths, more_than=7, every=timedelta(milliseconds=20)):
         _until(lambda: len([path for path in _live(paths) if "date=2025-12-17" in str(path)]) == 5)
-        _assert_same(_all(EventStoreQuery(paths)), before)
+        _assert_same(_rows(EventStoreQuery(paths)), before)
         write(paths.data_dir, episode(5, 6, game_id="g9"))
     n_files = len(_live(paths))
 
