@@ -20,7 +20,7 @@ report: .venv/lab  ## run and validate the notebooks: report/index.html and repo
 	$(BIN)/vectra report
 
 test: .venv/all  ## all tests, and the notebooks
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal -p no:nbval
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 	@echo "the notebooks in a real browser are tested apart: make test-browser"
 
