@@ -33,9 +33,12 @@ from vectra_analytics import (
     prune,
     repair,
     snapshot,
+    vacuum,
     verify,
 )
 from vectra_analytics.catalog import Catalog
+from vectra_analytics.commit import commit
+from vectra_analytics.envelope import events_to_table
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.maintenance.row_proof import Fingerprint, fingerprint
 
@@ -428,6 +431,64 @@ def test_leftovers_of_a_retried_commit_are_swept(grown: EventStorePaths) -> None
     assert (report.quarantined, report.taken_in) == ([], [])
     assert file.read_bytes() == content
     assert other.data_dir.exists()
+
+
+LEFT_BEHIND = {  # sizes of the acknowledged batches, and of those whose process was killed before it was told
+    "a batch that was written again": [("a", 10, True), ("b", 10, False), ("b", 10, True), ("c", 50, True)],
+    "a batch that was written again in a larger one": [("a", 10, True), ("b", 10, False), ("b", 40, True)],
+    "a batch of which the number was given to another": [
+        ("a", 10, True),
+        ("b", 10, False),
+        ("c", 10, True),
+        ("b", 40, True),
+    ],
+}
+
+
+@pytest.mark.parametrize("is_compacted", [True, False])
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_leftovers_do_not_take_the_place_of_what_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, *, is_compacted: bool
+) -> None:
+    """Without catalog and backup a repair finds all that was acknowledged, though a part of it lies there twice."""
+    store = EventStorePaths(tmp_path / "store")
+    for session_id, n_ticks, is_acknowledged in LEFT_BEHIND[what]:
+        events = [tick_event(tick, 1.0, session_id, session_id) for tick in range(n_ticks)]
+        with contextlib.ExitStack() as stack:
+            if not is_acknowledged:  # cut off when its files have their names
+                patch = stack.enter_context(monkeypatch.context())
+                patch.setattr(Catalog, "add_run", lambda *_: signal.raise_signal(signal.SIGINT))
+                patch.setattr(Catalog, "may_have", lambda *_: True)
+                stack.enter_context(pytest.raises(KeyboardInterrupt))
+            with Catalog(store, create=True) as catalog:
+                commit(catalog, events_to_table(events), keep_conflicts=True)
+    everything = proof(store)
+    if is_compacted:
+        compact(store, now=LATER)
+        vacuum(store, timedelta(0))
+    lose_catalog(store)
+    (store.manifests_dir / "catalog.backup.sqlite").unlink(missing_ok=True)
+
+    report = mended(store)
+
+    assert proof(store) == everything
+    assert (len(report.swept), report.quarantined) == (1, [])
+
+
+def test_a_version_number_is_not_given_out_again(grown: EventStorePaths) -> None:
+    """A version that is lost with its only file stays lost; the next commit is behind it."""
+    newest = EventStoreQuery(grown).version
+    file = max(live(grown), key=lambda known: known.path.name.partition("_v")[2]).path
+    spoil(file)
+    lose_catalog(grown)
+    (grown.manifests_dir / "catalog.backup.sqlite").unlink(missing_ok=True)
+
+    mended(grown)
+
+    write(grown.data_dir, episode(1, 2, game_id="new", session_id="new"))
+    assert EventStoreQuery(grown).version > newest + 1
+    with pytest.raises(VersionVacuumed):
+        EventStoreQuery(grown, version=newest)
 
 
 @pytest.mark.parametrize("loss", ["catalog", "catalog and backup"])

@@ -61,7 +61,7 @@ def mend(found: Examination, choice: Choice, commit_id: str) -> Outcome:
     late = [stray for stray, has_version in choice.take if not has_version]
     if late or live & {known.name for known in done.dropped} - choice.replaced:
         done.version = max(newest, catalog.newest) + 1  # the newest one may have been closed
-        catalog.ask("INSERT INTO versions VALUES (?, ?, ?)", (done.version, _time_text(), commit_id))
+        catalog.ask("INSERT INTO versions VALUES (?, ?, ?)", (done.version, time_text(), commit_id))
         _take_in(catalog, late, choice, done, done.version)
     for known in found.files:
         if known.name in found.misindexed and known.name in found.rows:
@@ -86,7 +86,7 @@ def _take_in(catalog: CatalogCopy, strays: Iterable[Stray], choice: Choice, done
         if version is None:
             catalog.ask(
                 "INSERT OR IGNORE INTO versions VALUES (?, ?, ?)",
-                (added, _time_text(stray.path.stat().st_mtime), stray.footer.commit_id),
+                (added, time_text(stray.path.stat().st_mtime), stray.footer.commit_id),
             )
         if stray.replaced:
             # Until then these rows were read from files that are gone.
@@ -170,7 +170,7 @@ def add_prunes(catalog: CatalogCopy, listing: Path) -> None:
                 _close(catalog, added, version)
                 for table in ("file_games", "file_sessions", "files"):
                     catalog.ask(f"DELETE FROM {table} WHERE file_id = ?", (file_id,))
-        catalog.ask("INSERT OR IGNORE INTO versions VALUES (?, ?, ?)", (version, _time_text(), record["commit_id"]))
+        catalog.ask("INSERT OR IGNORE INTO versions VALUES (?, ?, ?)", (version, time_text(), record["commit_id"]))
 
 
 def is_missing(found: Examination, known: KnownFile) -> bool:
@@ -178,6 +178,7 @@ def is_missing(found: Examination, known: KnownFile) -> bool:
     return found.bad.get(known.name) == MISSING
 
 
-def _time_text(seconds: float | None = None) -> str:
+def time_text(seconds: float | None = None) -> str:
+    """A time as the catalog has it; by default now."""
     time = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,16 @@ from vectra_analytics.maintenance import quarantine
 from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied
 from vectra_analytics.maintenance.examination import Examination, Progress, examine
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, is_of_machine
-from vectra_analytics.maintenance.mending import Outcome, add_prunes, count_rejects, is_missing, mend, revivable
-from vectra_analytics.maintenance.strays import Stray
+from vectra_analytics.maintenance.mending import (
+    Outcome,
+    add_prunes,
+    count_rejects,
+    is_missing,
+    mend,
+    revivable,
+    time_text,
+)
+from vectra_analytics.maintenance.strays import Stray, claimed
 from vectra_analytics.maintenance.taking_in import Choice, choose
 from vectra_analytics.maintenance.time_and_errors import explained
 from vectra_analytics.maintenance.vacuuming import GRACE
@@ -66,7 +74,10 @@ class RepairReport:
         if self.catalog_from is not None:
             source = "its backup and the files" if self.catalog_from == "backup" else "the files alone"
             lines.append(f"the catalog was made anew from {source}; the old one, if there was one, is in quarantine/")
-        lines += [f"quarantined: {said['file']}: {said['reason']}; it is {said['place']}" for said in self.quarantined]
+        lines += [
+            f"quarantined: {said['file']}: {said['reason']}{_rows_text(said)}; it is {said['place']}"
+            for said in self.quarantined
+        ]
         lines += [f"forgotten: {said['file']}: it is missing" for said in self.forgotten]
         for name, files in (("read again", self.revived), ("taken in", self.taken_in), ("swept", self.swept)):
             if files:
@@ -86,6 +97,10 @@ class RepairReport:
                 "import their recordings again to have them back"
             )
         return "\n".join([*lines, f"the store is at version {self.version:,}"])
+
+
+def _rows_text(said: Mapping[str, Any]) -> str:
+    return f" ({said['n_rows']:,} rows of {games_text(said['games'])})" if "games" in said else ""
 
 
 def _spans(numbers: list[int]) -> str:
@@ -198,6 +213,7 @@ class _Work:
         self._paths = catalog.paths
         self._forget = forget
         self._report = report
+        self.seen: set[str] = set()  # names of event files that are, or once were, there
         self._moves: list[tuple[Path, Path]] = []
         self._sweep: list[Path] = []
 
@@ -214,7 +230,9 @@ class _Work:
         """Look at everything, and change the catalog; inside a transaction."""
         found = examine(self._catalog, is_deep=True, progress=progress)
         self._check_read(found.bad)
-        choice = choose(found, _mentioned(found))
+        mentioned = _mentioned(found)
+        self.seen = {*mentioned, *(stray.name for stray in found.strays)}
+        choice = choose(found, mentioned)
         self._check_read({stray.name: why for stray, why in choice.refuse})
         self._check_missing(found, choice)
         # Compactions go on without the lock while they write: what they have not exchanged yet is theirs.
@@ -273,7 +291,11 @@ class _Work:
             else:
                 self._quarantine(known.file.path, said)
         for stray, reason in choice.refuse:
-            self._quarantine(stray.path, {"file": f"events_parquet/{stray.name}", "reason": reason})
+            of_rows: dict[str, Any] = {}
+            if stray.name in choice.rows:
+                rows = choice.rows[stray.name]
+                of_rows = {"n_rows": rows.n_rows, "games": sorted({game for game, _, _ in rows.games})}
+            self._quarantine(stray.path, {"file": f"events_parquet/{stray.name}", "reason": reason, **of_rows})
         report.revived = [f"events_parquet/{known.name}" for known in done.revived]
         report.taken_in = [f"events_parquet/{stray.name}" for stray, _ in choice.take]
         report.versions_lost = sorted(set(done.closed))
@@ -330,6 +352,7 @@ def _make_anew(paths: EventStorePaths, *, forget: bool, progress: Progress | Non
                 add_prunes(catalog, paths.manifests_dir / "pruned.jsonl")
                 work = _Work(catalog, forget=forget, report=report)
                 work.change(progress)
+                _pass_over(catalog, work.seen)
                 if report.catalog_from == "files":
                     report.versions_before = catalog.newest if catalog.newest > 1 else None
                     catalog.ask("DELETE FROM versions WHERE version < ?", (catalog.newest,))
@@ -347,6 +370,13 @@ def _make_anew(paths: EventStorePaths, *, forget: bool, progress: Progress | Non
             for part in (new, _beside(new, "wal"), _beside(new, "shm"), _beside(new, "journal")):
                 part.unlink(missing_ok=True)
     work.clear_up()
+
+
+def _pass_over(catalog: CatalogCopy, names: Iterable[str]) -> None:
+    """Let the newest version be above all that ever were: a number that was given out means its own rows for good."""
+    highest = max(claimed(names), default=0)
+    if highest > catalog.newest:
+        catalog.ask("INSERT INTO versions VALUES (?, ?, ?)", (highest + 1, time_text(), uuid.uuid4().hex))
 
 
 def _beside(file: Path, what: str) -> Path:

@@ -10,7 +10,7 @@ from vectra_analytics.maintenance.catalog_copy import CatalogCopy
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, hashes_of
 from vectra_analytics.paths import EventStorePaths
 
-_OUR_NAME = re.compile(r"\d{6}_v(\d{8,})_[0-9a-f]{8}\.parquet").fullmatch
+_OUR_NAME = re.compile(r"\d{6}_v(\d{8,})_([0-9a-f]{8})\.parquet").fullmatch
 _OUR_FOLDER = re.compile(r"doc_type=[a-z_]+/date=\d{4}-\d{2}-\d{2}").fullmatch
 
 
@@ -113,6 +113,16 @@ def commits_of(strays: Sequence[Stray], mentioned: Iterable[str]) -> list[StrayC
         is_whole = sum(name.endswith(ending) for name in names) >= footer.n_files
         found.append(StrayCommit(commit_id, footer.version, files, is_whole))
     return sorted(found, key=lambda commit: (commit.version, commit.commit_id))
+
+
+def claimed(names: Iterable[str]) -> dict[int, set[str]]:
+    """Of each version that these names of files have in them, how the ids of the commits begin that claim it."""
+    found: dict[int, set[str]] = {}
+    for name in names:
+        ours = _OUR_NAME(name.rpartition("/")[2])
+        if ours is not None:
+            found.setdefault(int(ours[1]), set()).add(ours[2])
+    return found
 
 
 def newer_than(catalog: CatalogCopy, strays: Sequence[Stray]) -> set[str]:

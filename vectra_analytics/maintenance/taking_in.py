@@ -7,7 +7,7 @@ import numpy as np
 
 from vectra_analytics.maintenance.examination import Examination, seqs_of
 from vectra_analytics.maintenance.file_contents import Hashes, NotOurs, Rows, check_day, hashes_of, rows_of
-from vectra_analytics.maintenance.strays import Stray, commits_of
+from vectra_analytics.maintenance.strays import Stray, claimed, commits_of
 
 _Key = tuple[str, int | None]  # an identity; or a game whose story it is, without a seq
 
@@ -37,9 +37,11 @@ def choose(found: Examination, mentioned: Iterable[str]) -> Choice:
     """Sort the strays of an examination.
 
     A compacted file is taken in only where a file that it replaced is gone: as long as those are all there, they are
-    what is read. Of commits that claim the same version the one that was written last came through; an older one was
-    killed before it was acknowledged, and its events were perhaps stored anew. So no unit is taken in that has an
-    identity which is stored already: it is swept if all of them are, and refused if some are.
+    what is read. Of commits that claim the same version the one that was written last came through, or the one that a
+    compaction names; another one was killed before it was acknowledged, and its events were perhaps stored anew. So no
+    unit is taken in that has an identity which is stored already: it is swept if all of them are, and refused if some
+    are. Those that surely came through are first: what a compaction made, the last one before others; then commits with
+    versions of their own; then those of which it is not known, more rows before fewer.
 
     Parameters
     ----------
@@ -67,11 +69,19 @@ def choose(found: Examination, mentioned: Iterable[str]) -> Choice:
     units = _compacted(found, ours, choice)
     replaced = [stray for stray in ours if stray.name in choice.replaced]
     choice.sweep += replaced
-    names = {*mentioned, *choice.replaced, *(stray.name for stray in found.strays)}
-    units += _ordinary(found, [stray for stray in ours if stray not in replaced], names)
-    units.sort(key=lambda unit: (unit.is_late, _version(unit.files[0]), unit.files[0].name))
-    _admit(found, units, choice)
+    units += _ordinary(found, [stray for stray in ours if stray not in replaced], {*mentioned, *choice.replaced})
+    _admit(found, sorted(units, key=lambda unit: _rank(unit, choice)), choice)
+    choice.take.sort(key=lambda taken: (not taken[1], _version(taken[0]), taken[0].name))
     return choice
+
+
+def _rank(unit: _Unit, choice: Choice) -> tuple[bool, bool, int, str]:
+    first = unit.files[0]
+    if unit.is_late:
+        order = -sum(choice.rows[stray.name].n_rows for stray in unit.files)
+    else:
+        order = -_version(first) if first.replaced else _version(first)
+    return unit.is_late, not first.replaced, order, first.name
 
 
 def _version(stray: Stray) -> int:
@@ -111,19 +121,22 @@ def _has_all(rows: Rows, some: Rows) -> bool:
 
 def _ordinary(found: Examination, ours: list[Stray], mentioned: set[str]) -> list[_Unit]:
     newest = found.catalog.newest
+    claims = claimed(mentioned)
     written: dict[int, float] = {}  # when the last commit of a version was written
     for stray in ours:
         version = _version(stray)
         written[version] = max(written.get(version, 0), stray.path.stat().st_mtime)
     units = []
-    for commit in commits_of(ours, mentioned):
+    for commit in commits_of(ours, {*mentioned, *(stray.name for stray in found.strays)}):
         n_files = commit.files[0].footer.n_files if commit.files[0].footer else 0
         time = max(stray.path.stat().st_mtime for stray in commit.files)
         units.append(
             _Unit(
                 list(commit.files),
                 why_not="" if commit.is_whole else f"its commit had {n_files} files, and not all are there",
-                is_late=commit.version <= newest or time < written[commit.version],
+                is_late=commit.version <= newest
+                or time < written[commit.version]
+                or bool(claims.get(commit.version, set()) - {commit.commit_id[:8]}),
             )
         )
     return units
