@@ -508,6 +508,73 @@ def test_what_is_pruned_stays_gone(grown: EventStorePaths, loss: str) -> None:
     assert verify(grown, deep=True).is_sound
 
 
+def test_a_store_of_which_all_was_pruned_is_still_one(grown: EventStorePaths) -> None:
+    """Without catalog and files it is no new store, in which the pruned events would be stored again."""
+    prune(grown, "2100-01-01", yes=True)
+    vacuum(grown, timedelta(0))
+    lose_catalog(grown)
+
+    with pytest.raises(CorruptStore, match="run vectra repair"):
+        write(grown.data_dir, episode(1, 2, 3, 0.01, game_id="g1", rug=True))
+    mended(grown)
+
+    write(grown.data_dir, episode(1, 2, 3, 0.01, game_id="g1", rug=True))
+    assert EventStoreQuery(grown).count_events() == 0
+
+
+@pytest.mark.parametrize("loss", [(), ("catalog",), ("catalog", "backup")])
+def test_a_damaged_list_of_prunes_goes_to_quarantine(grown: EventStorePaths, loss: tuple[str, ...]) -> None:
+    """Verify names it; lines that can be read count, and what the catalog or its backup knows is written anew."""
+    prune(grown, "2025-12-18", yes=True)
+    prune(grown, "2025-12-19", yes=True)
+    write(grown.data_dir, episode(1, 2, game_id="later", session_id="later"))
+    before = proof(grown)
+    listing = grown.manifests_dir / "pruned.jsonl"
+    first, second = listing.read_bytes().splitlines()
+    listing.write_bytes(first[:40] + b"\xff" + first[41:] + b"\n" + second + b"\n")
+    (problem,) = verify(grown).problems
+    assert problem.file == "manifests/pruned.jsonl"
+    for name in loss:
+        (grown.manifests_dir / {"catalog": "catalog.sqlite", "backup": "catalog.backup.sqlite"}[name]).unlink()
+
+    report = mended(grown)
+
+    assert [said["file"] for said in report.quarantined if "pruned" in said["file"]] == ["manifests/pruned.jsonl"]
+    assert proof(grown) == before
+    assert listing.read_bytes().splitlines() == [first, second][len(loss) // 2 :]
+
+
+def test_any_text_may_be_in_the_list_of_prunes(grown: EventStorePaths) -> None:
+    """Also one with what some take for the end of a line."""
+    write(grown.data_dir, episode(1, 2, game_id="g9", session_id="a\u2028b\x85c"))
+    prune(grown, "2025-12-18", yes=True)
+    before = proof(grown)
+    lose_catalog(grown)
+    (grown.manifests_dir / "catalog.backup.sqlite").unlink()
+
+    mended(grown)
+
+    write(grown.data_dir, episode(1, 2, game_id="g9", session_id="a\u2028b\x85c"))
+    assert proof(grown) == before
+
+
+def test_a_snapshot_of_what_was_pruned_outlives_the_catalog(grown: EventStorePaths) -> None:
+    """Cut off before the backup, a prune leaves one that has the snapshot; it has its rows after a repair, too."""
+    snapshot(grown, "all")
+    n_events = EventStoreQuery(grown).count_events()
+    backup = (grown.manifests_dir / "catalog.backup.sqlite").read_bytes()
+    prune(grown, "2025-12-18", yes=True)
+    before = proof(grown)
+    (grown.manifests_dir / "catalog.backup.sqlite").write_bytes(backup)
+    lose_catalog(grown)
+
+    report = mended(grown)
+
+    assert report.snapshots_lost == []
+    assert EventStoreQuery(grown, version="all").count_events() == n_events
+    assert proof(grown) == before
+
+
 def test_lost_rejects_and_our_other_files_are_mended(grown: EventStorePaths) -> None:
     """What was refused and is gone is no longer counted; the schema version and the backup are written anew."""
     compact(grown, now=START)

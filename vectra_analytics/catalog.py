@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vectra_analytics.catalog_file import CatalogFile
+from vectra_analytics.catalog_file import PRUNED, CatalogFile
 from vectra_analytics.errors import CorruptStore, VectraError, VersionVacuumed
 from vectra_analytics.live_files import GameRows, LiveFile, SupersededFile
 from vectra_analytics.whole_files import sync_folder, write_whole
@@ -307,7 +307,7 @@ class Catalog(CatalogFile):
         """Write ``manifests/pruned.jsonl``, which says without the catalog what was taken out on purpose."""
         records = [record for (record,) in self._run("SELECT record FROM prunes ORDER BY version")]
         if records:
-            write_whole(self.paths.manifests_dir / "pruned.jsonl", "".join(f"{line}\n" for line in records).encode())
+            write_whole(self.paths.manifests_dir / PRUNED, "".join(f"{line}\n" for line in records).encode())
             sync_folder(self.paths.manifests_dir)
 
     def back_up(self) -> None:

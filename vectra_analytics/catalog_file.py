@@ -113,8 +113,13 @@ class CatalogFile:
         file = paths.catalog_file
         n_bytes = _size(file)
         if not n_bytes:
-            if has_event_files(paths):
+            if was_a_store(paths):
                 state = "missing" if n_bytes is None else "empty"
+                if not has_event_files(paths):
+                    raise CorruptStore(
+                        f"the catalog {file} is {state}, though there was one; put it back from a copy, "
+                        "or run vectra repair, which makes it anew"
+                    )
                 raise CorruptStore(
                     f"the catalog {file} is {state}, though there are event files; put it back from a copy, "
                     "or import the files into a new store if another program wrote them"
@@ -176,9 +181,9 @@ class CatalogFile:
         return str(mode)
 
     def _check_is_new(self) -> None:
-        if has_event_files(self.paths):  # the tables are durable before the first of them is there
+        if was_a_store(self.paths):  # the tables are durable before the first event file is there
             raise CorruptStore(
-                f"the catalog {self.paths.catalog_file} has no tables, though there are event files; "
+                f"the catalog {self.paths.catalog_file} has no tables, though it had; "
                 "run vectra repair, or put it back from a copy"
             )
 
@@ -309,6 +314,16 @@ class CatalogFile:
 def has_event_files(paths: EventStorePaths) -> bool:
     """Whether there is any event file, whatever the catalog says."""
     return any(paths.events_parquet_dir.glob("*/*/*.parquet"))
+
+
+def was_a_store(paths: EventStorePaths) -> bool:
+    """Whether something was stored there, whatever is left of it; all of it may have been pruned."""
+    left = ("catalog.backup.sqlite", PRUNED)
+    return has_event_files(paths) or any((paths.manifests_dir / name).exists() for name in left)
+
+
+PRUNED = "pruned.jsonl"
+"""In ``manifests``: what was taken out on purpose."""
 
 
 def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:

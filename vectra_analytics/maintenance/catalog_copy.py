@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vectra_analytics.catalog_file import LAYOUTS, NoCatalog, has_event_files
+from vectra_analytics.catalog_file import LAYOUTS, PRUNED, NoCatalog, was_a_store
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.live_files import LiveFile
 from vectra_analytics.paths import EventStorePaths
@@ -107,8 +107,26 @@ class CatalogCopy:
         if not self.ask("SELECT 1 FROM sqlite_master WHERE name = 'prunes'"):  # an older layout
             return True
         wanted = "".join(f"{record}\n" for (record,) in self.ask("SELECT record FROM prunes ORDER BY version"))
-        listed = self.paths.manifests_dir / "pruned.jsonl"
+        listed = self.paths.manifests_dir / PRUNED
         return not wanted or (listed.is_file() and listed.read_bytes() == wanted.encode())
+
+
+_OF_A_PRUNE = {"store_version", "commit_id", "files", "identities", "complete_games"}
+
+
+def listed_prunes(listing: Path) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """The lines of ``manifests/pruned.jsonl`` with their records, and how many lines more cannot be read."""
+    found, n_bad = [], 0
+    for line in listing.read_bytes().split(b"\n") if listing.exists() else ():
+        try:
+            record = json.loads(line) if line else None
+        except ValueError:
+            record = {}
+        if isinstance(record, dict) and record.keys() >= _OF_A_PRUNE:
+            found.append((line.decode(), record))
+        elif line:
+            n_bad += 1
+    return found, n_bad
 
 
 def prunes_of(records: list[dict[str, Any]]) -> Prunes:
@@ -183,7 +201,7 @@ def _read(file: Path) -> sqlite3.Connection:
 
 
 def _absent(paths: EventStorePaths, file: Path) -> VectraError:
-    if has_event_files(paths):
+    if was_a_store(paths):
         return CorruptStore(f"the catalog {file} is {'empty' if file.exists() else 'missing'}")
     return NoCatalog(f"there is no store at {paths.data_dir}: it has no catalog {file}")
 
@@ -205,7 +223,7 @@ def _check(db: sqlite3.Connection, paths: EventStorePaths, file: Path) -> None:
         raise CorruptStore(f"the catalog {file} is damaged: {'; '.join(' '.join(fault.split()) for fault in faults)}")
     (layout,) = db.execute("PRAGMA user_version").fetchone()
     if layout == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-        if not has_event_files(paths):  # a process was killed that had just begun to make the store
+        if not was_a_store(paths):  # a process was killed that had just begun to make the store
             raise NoCatalog(f"there is no store at {paths.data_dir}: its catalog {file} has no tables yet")
         raise CorruptStore(f"the catalog {file} is damaged: it has no tables")
     if layout not in LAYOUTS:

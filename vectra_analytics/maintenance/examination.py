@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vectra_analytics.catalog_file import PRUNED
 from vectra_analytics.errors import CorruptStore
 from vectra_analytics.live_files import MISSING
-from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile, copied
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile, copied, listed_prunes
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, Rows, check_day, hashes_of, rows_of
 from vectra_analytics.maintenance.strays import Stray, newer_than, strays_in
 from vectra_analytics.schema import SCHEMA_VERSION
@@ -281,6 +282,8 @@ def _other_problems(catalog: CatalogCopy, *, is_deep: bool) -> Iterator[Problem]
         is_right = False
     if not is_right:
         yield Problem("manifests/schema_version.json", f"it does not say {SCHEMA_VERSION}", _REPAIR)
+    if listed_prunes(paths.manifests_dir / PRUNED)[1]:
+        yield Problem(f"manifests/{PRUNED}", "it has lines that cannot be read", _REPAIR)
     backup = paths.manifests_dir / "catalog.backup.sqlite"
     if backup.exists():
         try:

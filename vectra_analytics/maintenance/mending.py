@@ -1,15 +1,13 @@
 """Making a catalog say what the sound files of its store hold; SQL inside a transaction of the caller's."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from vectra_analytics.commit import runs_of
 from vectra_analytics.live_files import MISSING
-from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile, listed_prunes
 from vectra_analytics.maintenance.examination import Examination, seqs_of
 from vectra_analytics.maintenance.file_contents import Rows
 from vectra_analytics.maintenance.strays import Stray
@@ -157,19 +155,13 @@ def count_rejects(catalog: CatalogCopy) -> list[str]:
 
 def add_prunes(catalog: CatalogCopy, listing: Path) -> None:
     """Take out of the catalog what ``manifests/pruned.jsonl`` says was pruned after the catalog was copied."""
-    if not listing.exists():
-        return
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        record: dict[str, Any] = json.loads(line)
+    for line, record in listed_prunes(listing)[0]:
         version = record["store_version"]
         if catalog.ask("SELECT 1 FROM prunes WHERE version = ?", (version,)):
             continue
         catalog.ask("INSERT INTO prunes VALUES (?, ?)", (version, line))
         for name in record["files"]:
-            for file_id, added in catalog.ask("SELECT file_id, added FROM files WHERE path = ?", (name,)):
-                _close(catalog, added, version)
-                for table in ("file_games", "file_sessions", "files"):
-                    catalog.ask(f"DELETE FROM {table} WHERE file_id = ?", (file_id,))
+            catalog.ask("UPDATE files SET removed = ? WHERE path = ? AND removed IS NULL", (version, name))
         catalog.ask("INSERT OR IGNORE INTO versions VALUES (?, ?, ?)", (version, time_text(), record["commit_id"]))
 
 

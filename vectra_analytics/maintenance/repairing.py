@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from vectra_analytics.catalog import Catalog
-from vectra_analytics.catalog_file import give_layout
+from vectra_analytics.catalog_file import PRUNED, give_layout
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.maintenance import quarantine
-from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied
+from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied, listed_prunes
 from vectra_analytics.maintenance.examination import Examination, Progress, examine
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, is_of_machine
 from vectra_analytics.maintenance.mending import (
@@ -58,7 +58,7 @@ class RepairReport:
     versions_lost: list[int] = field(default_factory=list)  # that could be read before
     versions_before: int | None = None  # after a catalog is made from files alone: all versions below it are lost
     snapshots_lost: list[str] = field(default_factory=list)
-    prunes_listed: bool = False  # manifests/pruned.jsonl got what a prune that was cut off could not write there
+    prunes_listed: bool = False  # manifests/pruned.jsonl is what the catalog says again, as after a prune cut off
     rows_lost: int = 0  # of the newest version
     games_affected: list[str] = field(default_factory=list)  # that had such rows
     changed: bool = False
@@ -90,7 +90,7 @@ class RepairReport:
         if self.snapshots_lost:
             lines.append(f"lost: snapshots {', '.join(self.snapshots_lost)}")
         if self.prunes_listed:
-            lines.append("written: manifests/pruned.jsonl, which a prune that was cut off had not finished")
+            lines.append("written anew: manifests/pruned.jsonl, of what was pruned")
         if self.rows_lost:
             lines.append(
                 f"{self.rows_lost:,} rows are not live any more, of {games_text(self.games_affected)}; "
@@ -248,6 +248,10 @@ class _Work:
         done = mend(found, choice, uuid.uuid4().hex)
         self._tell(found, choice, done, games)
         self._report.rejects_lost = count_rejects(self._catalog)
+        listing = self._paths.manifests_dir / PRUNED
+        if listed_prunes(listing)[1]:
+            reason = "it has lines that cannot be read; what only these say was pruned may come back"
+            self._quarantine(listing, {"file": f"manifests/{PRUNED}", "reason": reason})
         unfinished = [stray for stray in found.strays if stray.is_unfinished and stray.name not in theirs]
         for stray in [*choice.sweep, *unfinished]:
             self._sweep.append(stray.path)
@@ -349,7 +353,7 @@ def _make_anew(paths: EventStorePaths, *, forget: bool, progress: Progress | Non
                 report.catalog_from = "backup" if _begin_with_backup(catalog) else "files"
                 db.execute("BEGIN IMMEDIATE")
                 give_layout(db)
-                add_prunes(catalog, paths.manifests_dir / "pruned.jsonl")
+                add_prunes(catalog, paths.manifests_dir / PRUNED)
                 work = _Work(catalog, forget=forget, report=report)
                 work.change(progress)
                 _pass_over(catalog, work.seen)
