@@ -253,6 +253,26 @@ def test_files_of_others_go_to_quarantine(grown: EventStorePaths) -> None:
     assert outside.read_text() == "mine"
 
 
+def test_a_partition_that_was_moved_and_linked_stays(grown: EventStorePaths) -> None:
+    """Verify names it and repair refuses: to move the link would take the live files behind it out of the store."""
+    folder = grown.events_parquet_dir / "doc_type=game_tick" / "date=2025-12-17"
+    elsewhere = grown.data_dir.parent / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    (problem,) = verify(grown).problems
+    assert (problem.file, "link to another folder" in problem.what) == (below(grown, folder), True)
+
+    with pytest.raises(VectraError, match=r"link to another folder; .*nothing was changed"):
+        repair(grown)
+    with pytest.raises(VectraError, match="date=2025-12-17: it is a link to another folder"):
+        EventStoreQuery(grown).query("SELECT * FROM game_tick")
+
+    assert folder.is_symlink()
+    folder.unlink()
+    elsewhere.rename(folder)
+    assert verify(grown, deep=True).is_sound
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_the_catalog_says_is_made_right(grown: EventStorePaths, wrong: str) -> None:
     """Tables that do not agree with the rows are made from them; no row and no file changes."""

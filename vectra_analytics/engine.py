@@ -244,6 +244,12 @@ class Relations:
             with within_memory():
                 yield
         except duckdb.PermissionException as error:
+            for folder in {folder for file in self._files for folder in list(file.path.parents)[:2]}:
+                if folder.is_symlink():
+                    raise VectraError(
+                        f"cannot read {folder}: it is a link to another folder, and queries read nothing outside the "
+                        "store; put the folder itself there, or move the whole store and link that"
+                    ) from error
             raise NotReadOnly(f"the statement reaches outside the store: {_first_line(error)}") from error
         except duckdb.CatalogException as error:
             missing = re.search(r"Table with name (.+?) does not exist", str(error))

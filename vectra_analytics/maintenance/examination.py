@@ -14,13 +14,14 @@ from vectra_analytics.errors import CorruptStore
 from vectra_analytics.live_files import MISSING
 from vectra_analytics.maintenance.catalog_copy import CatalogCopy, KnownFile, copied, listed_prunes
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, Rows, check_day, hashes_of, rows_of
-from vectra_analytics.maintenance.strays import Stray, newer_than, strays_in
+from vectra_analytics.maintenance.strays import Stray, linked_folders, newer_than, strays_in
 from vectra_analytics.schema import SCHEMA_VERSION
 from vectra_analytics.sound_files import games_text
 
 _READERS = 4  # files looked at at the same time
 _PUT_BACK = "put it back from a copy, or run vectra repair, which moves it to quarantine"
 _REPAIR = "run vectra repair"
+MOVE_BACK = "put the folder itself there, or move the whole store and link that"
 _CATALOG = "manifests/catalog.sqlite"
 
 Progress = Callable[[int, int], object]
@@ -96,7 +97,11 @@ def examine(catalog: CatalogCopy, *, is_deep: bool, progress: Progress | None = 
                 progress(done, total)
     found.problems += _identity_problems(found, is_deep=is_deep)
     found.problems += _other_problems(catalog, is_deep=is_deep)
-    found.strays = strays_in(catalog.paths, [known.name for known in found.files])
+    names = [known.name for known in found.files]
+    for folder in linked_folders(catalog.paths, names):
+        what = "is a link to another folder, and queries read nothing outside the store"
+        found.problems.append(Problem(f"events_parquet/{folder}", what, MOVE_BACK))
+    found.strays = strays_in(catalog.paths, names)
     return found
 
 

@@ -18,7 +18,7 @@ from vectra_analytics.catalog_file import PRUNED, give_layout
 from vectra_analytics.errors import CorruptStore, VectraError
 from vectra_analytics.maintenance import quarantine
 from vectra_analytics.maintenance.catalog_copy import CatalogCopy, copied, listed_prunes
-from vectra_analytics.maintenance.examination import Examination, Progress, examine
+from vectra_analytics.maintenance.examination import MOVE_BACK, Examination, Progress, examine
 from vectra_analytics.maintenance.file_contents import Footer, NotOurs, is_of_machine
 from vectra_analytics.maintenance.mending import (
     Outcome,
@@ -29,7 +29,7 @@ from vectra_analytics.maintenance.mending import (
     revivable,
     time_text,
 )
-from vectra_analytics.maintenance.strays import Stray, claimed
+from vectra_analytics.maintenance.strays import Stray, claimed, linked_folders
 from vectra_analytics.maintenance.taking_in import Choice, choose
 from vectra_analytics.maintenance.time_and_errors import explained
 from vectra_analytics.maintenance.vacuuming import GRACE
@@ -230,6 +230,11 @@ class _Work:
         """Look at everything, and change the catalog; inside a transaction."""
         found = examine(self._catalog, is_deep=True, progress=progress)
         self._check_read(found.bad)
+        for folder in linked_folders(self._paths, [known.name for known in found.files]):
+            raise VectraError(
+                f"cannot repair {self._paths.data_dir}: events_parquet/{folder} is a link to another folder; "
+                f"{MOVE_BACK}; nothing was changed"
+            )
         mentioned = _mentioned(found)
         self.seen = {*mentioned, *(stray.name for stray in found.strays)}
         choice = choose(found, mentioned)

@@ -51,8 +51,14 @@ class Stray:
 
 def strays_in(paths: EventStorePaths, known: Iterable[str]) -> list[Stray]:
     """All files below events_parquet but these; ours are read to the last byte of their bodies."""
-    names = set(known)
+    names = {*known, *linked_folders(paths, known)}
     return [_looked_at(paths, name) for name in sorted(_files_below(paths.events_parquet_dir)) if name not in names]
+
+
+def linked_folders(paths: EventStorePaths, known: Iterable[str]) -> list[str]:
+    """Folders of these files that are links to elsewhere: to take one away would take its files out of the store."""
+    folders = {folder for name in known for folder in Path(name).parents if folder.name}
+    return sorted(folder.as_posix() for folder in folders if (paths.events_parquet_dir / folder).is_symlink())
 
 
 def _files_below(folder: Path) -> Iterator[str]:
