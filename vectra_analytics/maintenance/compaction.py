@@ -223,6 +223,12 @@ def _compact_partition(catalog: Catalog, files: list[LiveFile], report: Compacti
                 "were; run the compaction again, and check the disk if this happens twice"
             )
         with catalog.transaction():
+            # The proof was before the lock: whoever sweeps leftovers under it may have taken the file for one.
+            if not new.is_in_place():
+                raise CorruptStore(
+                    f"{path} was deleted or changed while it was compared with the {len(files)} files that it should "
+                    "replace, which stay as they were; run the compaction again"
+                )
             if not catalog.supersede(files, version):
                 raise _NotLiveAnyMore
             catalog.add_file(new, version, games, catalog.sessions_in(files))
