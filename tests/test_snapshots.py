@@ -210,8 +210,8 @@ def test_a_catalog_of_the_layout_before_that_cannot_be_written_is_never_changed_
 
     def read_only(target: str, **options: Any) -> sqlite3.Connection:
         if target == str(store.catalog_file):
-            return real(f"{store.catalog_file.as_uri()}?mode=ro", **{**options, "uri": True})
-        return real(target, **options)
+            target, options = f"{store.catalog_file.as_uri()}?mode=ro", {**options, "uri": True}
+        return real(target, **options)  # type: ignore[no-any-return]
 
     with monkeypatch.context() as disk:
         disk.setattr(sqlite3, "connect", read_only)
@@ -240,7 +240,8 @@ def test_only_sqlite_says_whether_a_catalog_can_be_written(
     """An error in whose text the word readonly stands is no reason to read a copy."""
     as_layout_2(store)
 
-    real, failed = catalog_file.give_layout, []
+    real = catalog_file.give_layout
+    failed: list[bool] = []
 
     def fails_once(db: sqlite3.Connection) -> None:
         if not failed:
