@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from vectra_analytics import (
     VersionVacuumed,
     compact,
     prune,
+    repair,
     snapshot,
     vacuum,
 )
@@ -159,6 +161,7 @@ _CHILD = """
 import os, sys, signal
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from vectra_analytics import catalog, vacuum
 from vectra_analytics.maintenance import vacuuming
 
@@ -200,6 +203,51 @@ def test_a_kill_loses_nothing(store: EventStorePaths, place: str) -> None:
         assert {file for file in files(store) if not catalog.has_file(file)} == set()
         assert len(catalog.superseded()) == 3
     assert len(files(store)) == 3 + 3
+
+
+def compacted(paths: EventStorePaths, date: str = "2025-12-18") -> Path:
+    """The one sorted file of a day."""
+    (file,) = paths.events_parquet_dir.glob(f"*/date={date}/000000_*")
+    return file
+
+
+def damage(file: Path) -> None:
+    """Turn a bit of it."""
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+
+
+def test_what_a_repair_made_live_meanwhile_is_not_deleted(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair between the closing of the versions and the deletions reads the old files again: they stay."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    compact(store, now=START + 4 * DAY)
+    real = vacuuming._delete
+
+    def repaired_before(*arguments: Any) -> Any:
+        damage(compacted(store))
+        assert len(repair(store).revived) == 4
+        return real(*arguments)
+
+    monkeypatch.setattr(vacuuming, "_delete", repaired_before)
+    report = vacuum(store, now=in_hours(25))
+
+    assert report.files_deleted == 2
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
+def test_a_leftover_that_was_exchanged_meanwhile_is_not_swept(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the catalog knows when it comes to deleting is none any more."""
+    compact(store, now=START + 4 * DAY)
+    live = compacted(store)
+    monkeypatch.setattr(vacuuming, "_leftovers", lambda *_: iter([live]))
+
+    assert vacuum(store).leftovers_deleted == 0
+    assert live.exists()
 
 
 def test_what_cannot_be_is_said_in_one_line(store: EventStorePaths, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,10 @@ def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry
                 catalog.close_versions(*span)
     # A kill from here on leaves files that no version reads: the next call finds them as this one did.
     if not dry_run:
-        for file in leftovers:
-            file.unlink(missing_ok=True)
-        _delete(catalog, [file.path for file in gone])
+        report.leftovers_deleted = _sweep(catalog, leftovers)
+        gone = _delete(catalog, gone)
+    report.files_deleted = len(gone)
+    report.bytes_deleted = sum(file.n_bytes for file in gone)
     return report
 
 
@@ -114,8 +116,6 @@ def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[Super
             report.files_pinned += 1
         else:
             gone.append(file)
-            report.files_deleted += 1
-            report.bytes_deleted += file.n_bytes
     return gone
 
 
@@ -130,16 +130,34 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _delete(catalog: Catalog, files: list[Path]) -> None:
-    if not files:
-        return
-    catalog.list_prunes()  # before a pruned file goes there is a word of it that does not need the catalog
-    for file in files:
-        file.unlink(missing_ok=True)
-    for folder in {file.parent for file in files}:
-        if folder.exists():
-            sync_folder(folder)
-    catalog.forget(files)
+def _delete(catalog: Catalog, files: list[SupersededFile]) -> list[SupersededFile]:
+    """Delete and forget these; returns those that were deleted, which are not live again."""
+    deleted: list[SupersededFile] = []
+    if files:
+        catalog.list_prunes()  # before a pruned file goes there is a word of it that does not need the catalog
+    # Under the lock, so that no repair makes a file live between the look and the deletion; a folder at a time, so that
+    # recorders do not wait for all of them. A kill inside leaves the rows of files that are gone, for the next call.
+    for folder, some in groupby(sorted(files, key=lambda file: file.path), lambda file: file.path.parent):
+        with catalog.transaction():
+            gone = catalog.still_superseded(list(some))
+            for file in gone:
+                file.path.unlink(missing_ok=True)
+            if folder.exists():
+                sync_folder(folder)
+            catalog.forget([file.path for file in gone])
+        deleted += gone
+    return deleted
+
+
+def _sweep(catalog: Catalog, leftovers: list[Path]) -> int:
+    """Delete these but for what the catalog knows by now, as after an exchange; returns how many."""
+    if not leftovers:
+        return 0
+    with catalog.transaction():
+        gone = [file for file in leftovers if not catalog.has_file(file)]
+        for file in gone:
+            file.unlink(missing_ok=True)
+    return len(gone)
 
 
 def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
