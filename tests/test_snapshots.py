@@ -171,6 +171,7 @@ def test_a_store_of_the_layout_before_is_brought_up_to_date(store: EventStorePat
         "versions_closed": 1,
         "files_waiting": 0,
         "files_pinned": 2,
+        "files_kept_for_repair": 0,
         "leftovers_deleted": 0,
         "dry_run": False,
     }

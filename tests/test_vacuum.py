@@ -218,6 +218,27 @@ def damage(file: Path) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.parametrize("harm", [damage, Path.unlink], ids=["damaged", "missing"])
+def test_originals_stay_where_what_replaced_them_is_bad(store: EventStorePaths, harm: Any) -> None:
+    """They are the only copy then: neither a vacuum nor a compaction deletes them, and a repair reads them again."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    compact(store, now=START + 4 * DAY)
+    harm(compacted(store))
+
+    dry = vacuum(store, dry_run=True, now=in_hours(25))
+    report = compact(store, now=in_hours(25))
+    words = said(vectra("vacuum", "--grace", 0, "--data-dir", store.data_dir))
+
+    assert (dry.files_deleted, dry.files_kept_for_repair) == (2, 4)
+    assert (report.files_deleted, report.files_kept_for_repair) == (2, 4)
+    assert "4 files stay: the file that replaced them is missing or damaged; run vectra repair" in words
+    assert repair(store).rows_lost == 0
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+    compact(store, now=in_hours(26))
+    assert vacuum(store, now=in_hours(60)).files_kept_for_repair == 0
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
 def test_what_a_repair_made_live_meanwhile_is_not_deleted(
     store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """vacuum: superseded files that nobody may need any more are deleted, and the versions that read them closed."""
 
+import hashlib
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import VectraError
-from vectra_analytics.live_files import SupersededFile
+from vectra_analytics.live_files import LiveFile, SupersededFile
 from vectra_analytics.maintenance.time_and_errors import explained, microseconds, time_of
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.whole_files import sync_folder
@@ -32,6 +33,7 @@ class VacuumReport:
     versions_closed: int = 0  # that could be read until now
     files_waiting: int = 0  # superseded, and kept for readers that began within the grace period
     files_pinned: int = 0  # superseded before that, and kept for snapshots
+    files_kept_for_repair: int = 0  # due, but a file that has their rows now is missing or damaged
     leftovers_deleted: int = 0  # of processes that were killed
     dry_run: bool = False  # nothing was done
 
@@ -50,7 +52,8 @@ def vacuum(
     """Delete the files that only versions need which nobody may read any more.
 
     A file that was superseded stays as long as a snapshot needs it, or a reader may that began within the grace
-    period. A version can be read as long as no file is gone that was live in it.
+    period. A version can be read as long as no file is gone that was live in it. Files whose replacement is missing
+    or damaged stay for :func:`~vectra_analytics.repair`, which reads them again.
 
     Parameters
     ----------
@@ -81,13 +84,21 @@ def vacuum(
 def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry_run: bool = False) -> VacuumReport:
     """Do what :func:`vacuum` does, on an open catalog."""
     report = VacuumReport(dry_run=dry_run)
-    # Found as long as the catalog has the versions of what is found. Writers may be at work whatever grace period
-    # was asked for: what they have not finished yet is left alone for a day.
+    sound = _Sound()
+    # Writers may be at work whatever grace period was asked for: what they have not finished yet is left alone for
+    # a day.
     leftovers = list(_leftovers(catalog, now - max(older_than, GRACE)))
     report.leftovers_deleted = len(leftovers)
     before = microseconds(now - older_than)
+    with catalog.reading():
+        standing = _standing(catalog, _unneeded(catalog, before, VacuumReport()))
+    for file in standing:
+        sound.check(file)  # all bytes, and so before the lock: event files never change
     with catalog.reading() if dry_run else catalog.transaction():
-        gone = _unneeded(catalog, before, report)
+        due = _unneeded(catalog, before, report)
+        unproven = {file.path.parent for file in _standing(catalog, due) if not sound.was(file)}
+        gone = [file for file in due if file.path.parent not in unproven]
+        report.files_kept_for_repair = len(due) - len(gone)
         spans = _joined((file.added, file.removed) for file in gone)
         report.versions_closed = sum(catalog.n_versions(*span) for span in spans)
         if not dry_run:
@@ -104,10 +115,39 @@ def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry
     return report
 
 
+class _Sound:
+    """Which files have all their bytes, read once a vacuum."""
+
+    def __init__(self) -> None:
+        self._checked: dict[LiveFile, bool] = {}
+
+    def check(self, file: LiveFile) -> bool:
+        if file not in self._checked:
+            try:
+                with file.path.open("rb") as content:
+                    self._checked[file] = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+            except OSError:
+                self._checked[file] = False
+        return self._checked[file]
+
+    def was(self, file: LiveFile) -> bool:
+        """Whether it was found so; no file is that was not looked at."""
+        return self._checked.get(file, False)
+
+
+def _standing(catalog: Catalog, due: list[SupersededFile]) -> list[LiveFile]:
+    """The live compacted files of the partitions of these: what has their rows, if they were not pruned."""
+    folders = {file.path.parent for file in due}
+    if not folders:
+        return []
+    live = catalog.live_files(catalog.version())
+    return [file for file in live if file.is_compacted and file.path.parent in folders]
+
+
 def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[SupersededFile]:
     """The files that were superseded before this time and that no snapshot needs."""
     pins = catalog.pinned_versions(before)
-    gone = []
+    due = []
     for file in catalog.superseded():
         place = bisect_left(pins, file.added)
         if file.removed_at >= before:
@@ -115,8 +155,8 @@ def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[Super
         elif place < len(pins) and pins[place] < file.removed:
             report.files_pinned += 1
         else:
-            gone.append(file)
-    return gone
+            due.append(file)
+    return due
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
