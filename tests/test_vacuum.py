@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,7 @@ import pytest
 from tests.builders import START, episode, tick_event, write
 from tests.test_cli import complaint, said, vectra
 from vectra_analytics import (
+    CorruptStore,
     EventStorePaths,
     EventStoreQuery,
     VectraError,
@@ -26,7 +29,8 @@ from vectra_analytics import (
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.features import catalogue
-from vectra_analytics.maintenance import vacuuming
+from vectra_analytics.live_files import LiveFile
+from vectra_analytics.maintenance import compaction, vacuuming
 
 DAY = timedelta(days=1)
 
@@ -161,7 +165,6 @@ _CHILD = """
 import os, sys, signal
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from vectra_analytics import catalog, vacuum
 from vectra_analytics.maintenance import vacuuming
 
@@ -269,6 +272,78 @@ def test_a_leftover_that_was_exchanged_meanwhile_is_not_swept(
 
     assert vacuum(store).leftovers_deleted == 0
     assert live.exists()
+
+
+def test_a_sorted_file_that_an_older_catalog_does_not_know_is_not_swept(
+    store: EventStorePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files that it replaced are gone: it is the only copy, and a repair takes it in."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    real = compaction._holds_the_same
+
+    def copied_before(*arguments: Any) -> bool:
+        with sqlite3.connect(store.catalog_file) as db, sqlite3.connect(tmp_path / "copy.sqlite") as copy:
+            db.backup(copy)
+        db.close()
+        copy.close()
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "_holds_the_same", copied_before)
+        compact(store, now=START + 4 * DAY)
+    vacuum(store, timedelta(0))
+    for file in store.manifests_dir.glob("catalog.sqlite*"):
+        file.unlink()
+    shutil.copy(tmp_path / "copy.sqlite", store.catalog_file)
+    on_disk = files(store)
+
+    assert vacuum(store, now=in_hours(30)).leftovers_deleted == 0
+    assert files(store) == on_disk
+    repair(store, forget=True)
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
+@pytest.fixture
+def left(store: EventStorePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a compaction left that was killed before its exchange."""
+    kept: list[Path] = []
+
+    def cut_off(_: Path, replaced: list[LiveFile], new: LiveFile) -> bool:
+        kept.append(new.path)
+        shutil.copy(new.path, tmp_path / "left")
+        raise CorruptStore("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "_holds_the_same", cut_off)
+        with pytest.raises(CorruptStore, match="cut off"):
+            compact(store, now=START + 2 * DAY)
+    shutil.copy(tmp_path / "left", kept[0])
+    return kept[0]
+
+
+@pytest.mark.parametrize("fate", ["live", "replaced and deleted", "pruned and deleted"])
+def test_what_was_never_exchanged_goes_when_its_rows_are_elsewhere(
+    store: EventStorePaths, left: Path, fate: str
+) -> None:
+    """Whether its version can still be read or not: in the files themselves, in what replaced them, or pruned."""
+    if fate == "replaced and deleted":
+        compact(store, now=START + 4 * DAY)
+    if fate == "pruned and deleted":
+        prune(store, "2026-01-01", yes=True)
+    vacuum(store, timedelta(0))
+    assert left.exists()
+
+    assert vacuum(store, now=in_hours(25)).leftovers_deleted == 1
+    assert not left.exists()
+
+
+def test_what_was_never_exchanged_stays_where_an_original_is_bad(store: EventStorePaths, left: Path) -> None:
+    """It may be the only sound copy of these rows."""
+    with Catalog(store) as catalog:
+        damage(next(file.path for file in catalog.live_files(6) if file.path.parent == left.parent))
+
+    assert vacuum(store, now=in_hours(25)).leftovers_deleted == 0
+    assert left.exists()
 
 
 def test_what_cannot_be_is_said_in_one_line(store: EventStorePaths, tmp_path: Path) -> None:

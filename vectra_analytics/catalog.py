@@ -253,6 +253,17 @@ class Catalog(CatalogFile):
         lives = set(rows)
         return [file for file in files if (self._name(file.path), file.added, file.removed) in lives]
 
+    def files_beside(self, path: Path) -> list[LiveFile]:
+        """All files of the partition in whose folder ``path`` lies, live or superseded."""
+        doc_type, date = (folder.name.partition("=")[2] for folder in (path.parents[1], path.parent))
+        sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE doc_type = ? AND date = ? ORDER BY file_id"
+        return [self._live_file(*row) for row in self._run(sql, (doc_type, date))]
+
+    def pruned_files(self) -> set[Path]:
+        """The files whose rows were taken out on purpose."""
+        records = self._run("SELECT record FROM prunes").fetchall()
+        return {self.paths.events_parquet_dir / name for (record,) in records for name in json.loads(record)["files"]}
+
     def forget(self, files: Sequence[Path]) -> None:
         """Drop, in a transaction, what the catalog has of superseded files that are gone from the disk."""
         names = json.dumps(list(map(self._name, files)))

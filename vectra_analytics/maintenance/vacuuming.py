@@ -1,6 +1,7 @@
 """vacuum: superseded files that nobody may need any more are deleted, and the versions that read them closed."""
 
 import hashlib
+import json
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -87,7 +88,7 @@ def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry
     sound = _Sound()
     # Writers may be at work whatever grace period was asked for: what they have not finished yet is left alone for
     # a day.
-    leftovers = list(_leftovers(catalog, now - max(older_than, GRACE)))
+    leftovers = list(_leftovers(catalog, now - max(older_than, GRACE), sound))
     report.leftovers_deleted = len(leftovers)
     before = microseconds(now - older_than)
     with catalog.reading():
@@ -200,7 +201,7 @@ def _sweep(catalog: Catalog, leftovers: list[Path]) -> int:
     return len(gone)
 
 
-def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
+def _leftovers(catalog: Catalog, before: datetime, sound: _Sound) -> Iterator[Path]:
     """What killed processes have left: unfinished files, and new files of compactions that were not exchanged.
 
     A file of a commit that no version knows is none: if the catalog is older than the files, it is needed to repair it.
@@ -214,15 +215,31 @@ def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
             continue
         is_unfinished = file.name.startswith(".") and file.suffix == ".part"
         if is_unfinished or (
-            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_ours(catalog, file)
+            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_spare(catalog, file, sound)
         ):
             yield file
 
 
-def _is_ours(catalog: Catalog, file: Path) -> bool:
-    """Whether a compaction that the catalog knows of wrote the file."""
-    try:
-        commit_id = (pq.read_metadata(file).metadata or {}).get(b"vectra.commit_id", b"").decode()
-    except (OSError, pa.ArrowException):
+def _is_spare(catalog: Catalog, file: Path, sound: _Sound) -> bool:
+    """Whether a compaction wrote the file, and all its rows are in others that the catalog knows, or were pruned.
+
+    An older catalog, put back from a copy, does not know a file that was exchanged later, and that may be the only one
+    that has its rows by now.
+    """
+    missing = _replaced_by(file)
+    if not missing:
         return False
-    return catalog.has_commit(commit_id)
+    for known in catalog.files_beside(file):
+        stands_for = {known.path} | (_replaced_by(known.path) if known.is_compacted else set())
+        if missing & stands_for and sound.check(known):
+            missing -= stands_for
+    return not missing or missing <= catalog.pruned_files()
+
+
+def _replaced_by(file: Path) -> set[Path]:
+    """The files that a compacted file was made of; none where it is not ours, or cannot be read."""
+    try:
+        said = pq.read_metadata(file).metadata or {}
+        return {file.with_name(name) for name in json.loads(said[b"vectra.replaces"])}
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
+        return set()
