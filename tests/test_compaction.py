@@ -36,6 +36,7 @@ from vectra_analytics import (
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.features import catalogue
+from vectra_analytics.live_files import LiveFile
 from vectra_analytics.maintenance import compaction
 
 DAY = timedelta(days=1)
@@ -335,6 +336,30 @@ def test_two_compactions_at_once_keep_every_row_once(paths: EventStorePaths, mon
     with Catalog(paths) as catalog:
         superseded = {path for path in paths.events_parquet_dir.rglob("*.parquet") if catalog.has_file(path)}
     assert superseded == set(paths.events_parquet_dir.rglob("*.parquet"))
+
+
+def test_a_new_file_that_is_gone_at_the_exchange_replaces_nothing(
+    paths: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted by somebody after it was proven, it is refused in one line; the old files stay live."""
+    before, live = _rows(EventStoreQuery(paths)), _live(paths)
+    real = compaction._holds_the_same
+
+    def proven_and_deleted(data_dir: Path, files: list[LiveFile], new: LiveFile) -> bool:
+        holds = real(data_dir, files, new)
+        new.path.unlink()
+        return holds
+
+    with monkeypatch.context() as fault:
+        fault.setattr(compaction, "_holds_the_same", proven_and_deleted)
+        with pytest.raises(CorruptStore, match="was deleted or changed while") as refusal:
+            compact(paths, now=LATER)
+    assert "\n" not in str(refusal.value)
+
+    assert _live(paths) == live
+    _assert_same(_rows(EventStoreQuery(paths)), before)
+    assert compact(paths, now=LATER).n_partitions
+    _assert_same(_rows(EventStoreQuery(paths)), before)
 
 
 def test_writers_and_readers_go_on_meanwhile(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +171,7 @@ def test_a_store_of_the_layout_before_is_brought_up_to_date(store: EventStorePat
         "versions_closed": 1,
         "files_waiting": 0,
         "files_pinned": 2,
+        "files_kept_for_repair": 0,
         "leftovers_deleted": 0,
         "dry_run": False,
     }
@@ -195,6 +198,61 @@ def test_a_store_of_the_layout_before_can_be_read_where_nothing_can_be_written(
             EventStoreQuery(store, version="x")
 
     assert store.catalog_file.read_bytes() == content
+
+
+def test_a_catalog_of_the_layout_before_that_cannot_be_written_is_never_changed_in_memory(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be read; whoever would write is refused in one line, no file goes, and later the same calls succeed."""
+    compact(store, now=LATER)
+    as_layout_2(store)
+    on_disk = sorted(store.events_parquet_dir.rglob("*.parquet"))
+    real = sqlite3.connect
+
+    def read_only(target: str, **options: Any) -> sqlite3.Connection:
+        if target == str(store.catalog_file):
+            target, options = f"{store.catalog_file.as_uri()}?mode=ro", {**options, "uri": True}
+        return real(target, **options)  # type: ignore[no-any-return]
+
+    with monkeypatch.context() as disk:
+        disk.setattr(sqlite3, "connect", read_only)
+        assert EventStoreQuery(store).list_games() == ["g1", "g2", "g3"]
+        changes: list[Callable[[], object]] = [
+            lambda: snapshot(store, "paper", 2),
+            lambda: vacuum(store, timedelta(0)),
+            lambda: write(store.data_dir, episode(1, game_id="g4")),
+        ]
+        for change in changes:
+            with pytest.raises(VectraError, match=r"layout 2 and cannot be written.*make catalog") as refusal:
+                change()
+            assert "\n" not in str(refusal.value)
+        with Catalog(store) as catalog, pytest.raises(sqlite3.OperationalError):
+            catalog._run("DELETE FROM versions")
+
+    assert sorted(store.events_parquet_dir.rglob("*.parquet")) == on_disk
+    snapshot(store, "paper", 2)
+    write(store.data_dir, episode(1, game_id="g4"))
+    assert EventStoreQuery(store).list_games() == ["g1", "g2", "g3", "g4"]
+
+
+def test_only_sqlite_says_whether_a_catalog_can_be_written(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error in whose text the word readonly stands is no reason to read a copy."""
+    as_layout_2(store)
+
+    real = catalog_file.give_layout
+    failed: list[bool] = []
+
+    def fails_once(db: sqlite3.Connection) -> None:
+        if not failed:
+            failed.append(True)
+            raise sqlite3.OperationalError("disk I/O error in /readonly/store")
+        real(db)
+
+    monkeypatch.setattr(catalog_file, "give_layout", fails_once)
+    with pytest.raises(VectraError, match=r"cannot use the catalog .*disk I/O error"):
+        Catalog(store)
 
 
 def test_an_interrupted_change_of_layout_changes_nothing(

@@ -2,29 +2,35 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.builders import START, episode, tick_event, write
 from tests.test_cli import complaint, said, vectra
 from vectra_analytics import (
+    CorruptStore,
     EventStorePaths,
     EventStoreQuery,
     VectraError,
     VersionVacuumed,
     compact,
     prune,
+    repair,
     snapshot,
     vacuum,
 )
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.features import catalogue
-from vectra_analytics.maintenance import vacuuming
+from vectra_analytics.live_files import LiveFile
+from vectra_analytics.maintenance import compaction, vacuuming
 
 DAY = timedelta(days=1)
 
@@ -200,6 +206,144 @@ def test_a_kill_loses_nothing(store: EventStorePaths, place: str) -> None:
         assert {file for file in files(store) if not catalog.has_file(file)} == set()
         assert len(catalog.superseded()) == 3
     assert len(files(store)) == 3 + 3
+
+
+def compacted(paths: EventStorePaths, date: str = "2025-12-18") -> Path:
+    """The one sorted file of a day."""
+    (file,) = paths.events_parquet_dir.glob(f"*/date={date}/000000_*")
+    return file
+
+
+def damage(file: Path) -> None:
+    """Turn a bit of it."""
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [damage, Path.unlink], ids=["damaged", "missing"])
+def test_originals_stay_where_what_replaced_them_is_bad(store: EventStorePaths, harm: Any) -> None:
+    """They are the only copy then: neither a vacuum nor a compaction deletes them, and a repair reads them again."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    compact(store, now=START + 4 * DAY)
+    harm(compacted(store))
+
+    dry = vacuum(store, dry_run=True, now=in_hours(25))
+    report = compact(store, now=in_hours(25))
+    words = said(vectra("vacuum", "--grace", 0, "--data-dir", store.data_dir))
+
+    assert (dry.files_deleted, dry.files_kept_for_repair) == (2, 4)
+    assert (report.files_deleted, report.files_kept_for_repair) == (2, 4)
+    assert "4 files stay: the file that replaced them is missing or damaged; run vectra repair" in words
+    assert repair(store).rows_lost == 0
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+    compact(store, now=in_hours(26))
+    assert vacuum(store, now=in_hours(60)).files_kept_for_repair == 0
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
+def test_what_a_repair_made_live_meanwhile_is_not_deleted(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair between the closing of the versions and the deletions reads the old files again: they stay."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    compact(store, now=START + 4 * DAY)
+    real = vacuuming._delete
+
+    def repaired_before(*arguments: Any) -> Any:
+        damage(compacted(store))
+        assert len(repair(store).revived) == 4
+        return real(*arguments)
+
+    monkeypatch.setattr(vacuuming, "_delete", repaired_before)
+    report = vacuum(store, now=in_hours(25))
+
+    assert report.files_deleted == 2
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
+def test_a_leftover_that_was_exchanged_meanwhile_is_not_swept(
+    store: EventStorePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the catalog knows when it comes to deleting is none any more."""
+    compact(store, now=START + 4 * DAY)
+    live = compacted(store)
+    monkeypatch.setattr(vacuuming, "_leftovers", lambda *_: iter([live]))
+
+    assert vacuum(store).leftovers_deleted == 0
+    assert live.exists()
+
+
+def test_a_sorted_file_that_an_older_catalog_does_not_know_is_not_swept(
+    store: EventStorePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files that it replaced are gone: it is the only copy, and a repair takes it in."""
+    before = EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq")
+    real = compaction._holds_the_same
+
+    def copied_before(*arguments: Any) -> bool:
+        with sqlite3.connect(store.catalog_file) as db, sqlite3.connect(tmp_path / "copy.sqlite") as copy:
+            db.backup(copy)
+        db.close()
+        copy.close()
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "_holds_the_same", copied_before)
+        compact(store, now=START + 4 * DAY)
+    vacuum(store, timedelta(0))
+    for file in store.manifests_dir.glob("catalog.sqlite*"):
+        file.unlink()
+    shutil.copy(tmp_path / "copy.sqlite", store.catalog_file)
+    on_disk = files(store)
+
+    assert vacuum(store, now=in_hours(30)).leftovers_deleted == 0
+    assert files(store) == on_disk
+    repair(store, forget=True)
+    assert EventStoreQuery(store).query("SELECT * FROM events ORDER BY session_id, seq").equals(before)
+
+
+@pytest.fixture
+def left(store: EventStorePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a compaction left that was killed before its exchange."""
+    kept: list[Path] = []
+
+    def cut_off(_: Path, replaced: list[LiveFile], new: LiveFile) -> bool:
+        kept.append(new.path)
+        shutil.copy(new.path, tmp_path / "left")
+        raise CorruptStore("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compaction, "_holds_the_same", cut_off)
+        with pytest.raises(CorruptStore, match="cut off"):
+            compact(store, now=START + 2 * DAY)
+    shutil.copy(tmp_path / "left", kept[0])
+    return kept[0]
+
+
+@pytest.mark.parametrize("fate", ["live", "replaced and deleted", "pruned and deleted"])
+def test_what_was_never_exchanged_goes_when_its_rows_are_elsewhere(
+    store: EventStorePaths, left: Path, fate: str
+) -> None:
+    """Whether its version can still be read or not: in the files themselves, in what replaced them, or pruned."""
+    if fate == "replaced and deleted":
+        compact(store, now=START + 4 * DAY)
+    if fate == "pruned and deleted":
+        prune(store, "2026-01-01", yes=True)
+    vacuum(store, timedelta(0))
+    assert left.exists()
+
+    assert vacuum(store, now=in_hours(25)).leftovers_deleted == 1
+    assert not left.exists()
+
+
+def test_what_was_never_exchanged_stays_where_an_original_is_bad(store: EventStorePaths, left: Path) -> None:
+    """It may be the only sound copy of these rows."""
+    with Catalog(store) as catalog:
+        damage(next(file.path for file in catalog.live_files(6) if file.path.parent == left.parent))
+
+    assert vacuum(store, now=in_hours(25)).leftovers_deleted == 0
+    assert left.exists()
 
 
 def test_what_cannot_be_is_said_in_one_line(store: EventStorePaths, tmp_path: Path) -> None:

@@ -935,6 +935,51 @@ def test_a_forked_child_leaves_the_events_to_its_parent(paths: EventStorePaths) 
     assert stored(paths) == [0, 1, 2]
 
 
+FORK_AND_USE = """
+import os, sys
+from tests.builders import tick_event
+from vectra_analytics import EventStorePaths, ParquetWriter, WriterClosed
+one = ParquetWriter(EventStorePaths(sys.argv[1]), buffer_size=1000, flush_interval=3600)
+one.write(tick_event(0, 1.0))
+one._lock.acquire()  # as it may be held by another thread at the moment of the fork
+child = os.fork()
+if child == 0:
+    for use in (lambda: one.write(tick_event(1, 1.0)), one.flush):
+        try:
+            use()
+        except WriterClosed as error:
+            print(error, flush=True)
+    one.close()
+    sys.exit(0)
+one._lock.release()
+os.waitpid(child, 0)
+one.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_is_told_that_the_writer_is_its_parents(paths: EventStorePaths) -> None:
+    """In a child, write() and flush() are WriterClosed in one line at once; nothing is taken that nobody stores."""
+    child = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORK_AND_USE, str(paths.data_dir)],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said, _ = child.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, 9)
+        child.communicate()
+        pytest.fail("the child waits for a lock or a thread that only its parent has")
+
+    assert child.returncode == 0
+    assert len(said.splitlines()) == 2
+    assert all("opened in another process" in line for line in said.splitlines())
+    assert stored(paths) == [0]
+
+
 WRITE_UNTIL_KILLED = """
 import sys
 from tests.builders import tick_event

@@ -244,13 +244,32 @@ class Catalog(CatalogFile):
         """From now on the versions from ``first`` to before ``end`` cannot be read."""
         self._run("DELETE FROM versions WHERE version >= ? AND version < ?", (first, end))
 
+    def still_superseded(self, files: Sequence[SupersededFile]) -> list[SupersededFile]:
+        """Those of these files that have the same life as before, and are not live again."""
+        names = json.dumps([self._name(file.path) for file in files])
+        rows = self._run(
+            "SELECT path, added, removed FROM files WHERE path IN (SELECT value FROM json_each(?))", (names,)
+        )
+        lives = set(rows)
+        return [file for file in files if (self._name(file.path), file.added, file.removed) in lives]
+
+    def files_beside(self, path: Path) -> list[LiveFile]:
+        """All files of the partition in whose folder ``path`` lies, live or superseded."""
+        doc_type, date = (folder.name.partition("=")[2] for folder in (path.parents[1], path.parent))
+        sql = f"SELECT {_FILE_COLUMNS} FROM files WHERE doc_type = ? AND date = ? ORDER BY file_id"
+        return [self._live_file(*row) for row in self._run(sql, (doc_type, date))]
+
+    def pruned_files(self) -> set[Path]:
+        """The files whose rows were taken out on purpose."""
+        records = self._run("SELECT record FROM prunes").fetchall()
+        return {self.paths.events_parquet_dir / name for (record,) in records for name in json.loads(record)["files"]}
+
     def forget(self, files: Sequence[Path]) -> None:
-        """Drop what the catalog has of superseded files that are gone from the disk."""
+        """Drop, in a transaction, what the catalog has of superseded files that are gone from the disk."""
         names = json.dumps(list(map(self._name, files)))
         ids = "(SELECT file_id FROM files WHERE path IN (SELECT value FROM json_each(?)) AND removed IS NOT NULL)"
-        with self.transaction():
-            for table in ("file_games", "file_sessions", "files"):
-                self._run(f"DELETE FROM {table} WHERE file_id IN {ids}", (names,))
+        for table in ("file_games", "file_sessions", "files"):
+            self._run(f"DELETE FROM {table} WHERE file_id IN {ids}", (names,))
 
     def snapshots(self) -> list[tuple[str, int, int]]:
         """The (name, version, microseconds since 1970 when it was made) of each snapshot, the oldest first."""

@@ -109,6 +109,7 @@ class CatalogFile:
     def __init__(self, paths: EventStorePaths, *, create: bool = False) -> None:
         self.paths = paths
         self._opened: tuple[int, int] | None = None  # which file it is, of one that can be written
+        self._is_copy = False  # in memory, to be read alone
         self.durable_folders: set[Path] = set()  # partitions whose names are known to survive a power cut
         file = paths.catalog_file
         n_bytes = _size(file)
@@ -145,6 +146,8 @@ class CatalogFile:
         try:
             self._opened = _place(file)
             mode = self._begin()
+            if create:
+                self._check_can_be_changed()  # a writer would take events that can never be stored
         except BaseException as error:
             self._db.close()
             if isinstance(error, sqlite3.DatabaseError):
@@ -208,19 +211,28 @@ class CatalogFile:
                     if self._layout() == 2:  # no other process has done it meanwhile
                         give_layout(self._db)
             except (sqlite3.OperationalError, VectraError) as error:
-                if "readonly" not in str(error):
+                if not _is_read_only(error):
                     raise
-                # Whoever may only read is given a copy in the present layout.
+                # Whoever may only read is given a copy in the present layout, in which nothing can be acknowledged.
                 copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 self._db.backup(copy)
                 self._db.close()
-                self._db = copy
+                self._db, self._is_copy = copy, True
                 give_layout(self._db)
+                self._run("PRAGMA query_only = ON")
             layout = self._layout()
         if layout != _LAYOUT:
             raise VectraError(
                 f"the catalog {self.paths.catalog_file} has layout {layout}, and this version of vectra_analytics "
                 f"reads layout {_LAYOUT}; use the version that wrote it, or import the recordings into a new store"
+            )
+
+    def _check_can_be_changed(self) -> None:
+        if self._is_copy:
+            file = self.paths.catalog_file
+            raise VectraError(
+                f"cannot change the store: its catalog {file} has layout 2 and cannot be written, so it can only be "
+                f"read; make {file.name} and its folder writable, then the same call brings it to layout {_LAYOUT}"
             )
 
     def _layout(self) -> int:
@@ -259,6 +271,7 @@ class CatalogFile:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done inside becomes durable together, or not at all; one at a time in all processes."""
+        self._check_can_be_changed()
         try:
             self._run("BEGIN IMMEDIATE")
         except sqlite3.DatabaseError as error:
@@ -335,6 +348,12 @@ def _connected(target: str, *, is_uri: bool = False) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _is_read_only(error: BaseException) -> bool:
+    """Whether SQLite, by its own code, could not write; its texts are of the disk and of names, too."""
+    said = error.__cause__ if isinstance(error, VectraError) else error
+    return isinstance(said, sqlite3.Error) and getattr(said, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _holder(file: Path) -> str:

@@ -107,6 +107,8 @@ class ParquetWriter:
         """Take one event; returns at once, or when the full queue has room again."""
         if type(event) is not EventEnvelope and not isinstance(event, EventEnvelope):
             raise InvalidEvent(f"write() takes an EventEnvelope; this is a {type(event).__name__}")
+        if os.getpid() != self._process:
+            raise self._in_another_process()
         with self._lock:
             while self._closing or self._failure is not None or self._accepted - self._durable >= self._capacity:
                 self._wait_or_refuse()
@@ -119,6 +121,12 @@ class ParquetWriter:
             elif n_pending == 1 and not self._committing:
                 # No need to wake the other thread for this: it never sleeps longer than an interval.
                 self._due = time.monotonic() + self._flush_interval
+
+    def _in_another_process(self) -> WriterClosed:
+        # Asked before the lock is taken: the fork may have copied it held, and it copies no thread that commits.
+        return WriterClosed(
+            f"this writer was opened in another process ({self._process}); open a writer of its own in each process"
+        )
 
     def _wait_or_refuse(self) -> None:
         if self._closing:
@@ -135,6 +143,8 @@ class ParquetWriter:
         list of Path or None
             The files committed since the last call, those of background commits included; None if none.
         """
+        if os.getpid() != self._process:
+            raise self._in_another_process()
         with self._lock:
             if self._closed:
                 return None

@@ -40,6 +40,12 @@ def _compact(paths: EventStorePaths, as_json: bool) -> None:
         click.echo("nothing to compact: each past day is one sorted file a kind of event already")
     if report.files_deleted:
         click.echo(f"{report.files_deleted:,} files that were replaced more than 24 hours ago are deleted")
+    _say_kept(report.files_kept_for_repair)
+
+
+def _say_kept(n_files: int) -> None:
+    if n_files:
+        click.echo(f"{n_files:,} files stay: the file that replaced them is missing or damaged; run vectra repair")
 
 
 @vectra.command("snapshot")
@@ -118,6 +124,7 @@ def _vacuum(paths: EventStorePaths, grace: float, dry_run: bool, as_json: bool) 
         click.echo(f"{report.files_waiting:,} files stay: they were replaced less than {grace:g} hours ago")
     if report.files_pinned:
         click.echo(f"{report.files_pinned:,} files stay: a snapshot needs them")
+    _say_kept(report.files_kept_for_repair)
 
 
 @vectra.command("prune")

@@ -46,6 +46,7 @@ class CompactionReport:
     bytes_before: int = 0
     bytes_after: int = 0
     files_deleted: int = 0  # superseded by an earlier compaction, the grace period being past
+    files_kept_for_repair: int = 0  # due as well, but a file that has their rows now is missing or damaged
 
     def to_dict(self) -> dict[str, int]:
         """The same, for JSON."""
@@ -100,7 +101,9 @@ def compact(
                 if progress is not None:
                     progress(done, total)
             place = paths.events_parquet_dir
-            report.files_deleted = clear(catalog, time_now).files_deleted
+            cleared = clear(catalog, time_now)
+            report.files_deleted = cleared.files_deleted
+            report.files_kept_for_repair = cleared.files_kept_for_repair
             place = paths.manifests_dir
             catalog.back_up()
         except (OSError, duckdb.Error, sqlite3.Error) as error:
@@ -223,6 +226,12 @@ def _compact_partition(catalog: Catalog, files: list[LiveFile], report: Compacti
                 "were; run the compaction again, and check the disk if this happens twice"
             )
         with catalog.transaction():
+            # The proof was before the lock: whoever sweeps leftovers under it may have taken the file for one.
+            if not new.is_in_place():
+                raise CorruptStore(
+                    f"{path} was deleted or changed while it was compared with the {len(files)} files that it should "
+                    "replace, which stay as they were; run the compaction again"
+                )
             if not catalog.supersede(files, version):
                 raise _NotLiveAnyMore
             catalog.add_file(new, version, games, catalog.sessions_in(files))

@@ -1,10 +1,13 @@
 """vacuum: superseded files that nobody may need any more are deleted, and the versions that read them closed."""
 
+import hashlib
+import json
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pyarrow.parquet as pq
 
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import VectraError
-from vectra_analytics.live_files import SupersededFile
+from vectra_analytics.live_files import LiveFile, SupersededFile
 from vectra_analytics.maintenance.time_and_errors import explained, microseconds, time_of
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.whole_files import sync_folder
@@ -31,6 +34,7 @@ class VacuumReport:
     versions_closed: int = 0  # that could be read until now
     files_waiting: int = 0  # superseded, and kept for readers that began within the grace period
     files_pinned: int = 0  # superseded before that, and kept for snapshots
+    files_kept_for_repair: int = 0  # due, but a file that has their rows now is missing or damaged
     leftovers_deleted: int = 0  # of processes that were killed
     dry_run: bool = False  # nothing was done
 
@@ -49,7 +53,8 @@ def vacuum(
     """Delete the files that only versions need which nobody may read any more.
 
     A file that was superseded stays as long as a snapshot needs it, or a reader may that began within the grace
-    period. A version can be read as long as no file is gone that was live in it.
+    period. A version can be read as long as no file is gone that was live in it. Files whose replacement is missing
+    or damaged stay for :func:`~vectra_analytics.repair`, which reads them again.
 
     Parameters
     ----------
@@ -80,13 +85,21 @@ def vacuum(
 def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry_run: bool = False) -> VacuumReport:
     """Do what :func:`vacuum` does, on an open catalog."""
     report = VacuumReport(dry_run=dry_run)
-    # Found as long as the catalog has the versions of what is found. Writers may be at work whatever grace period
-    # was asked for: what they have not finished yet is left alone for a day.
-    leftovers = list(_leftovers(catalog, now - max(older_than, GRACE)))
+    sound = _Sound()
+    # Writers may be at work whatever grace period was asked for: what they have not finished yet is left alone for
+    # a day.
+    leftovers = list(_leftovers(catalog, now - max(older_than, GRACE), sound))
     report.leftovers_deleted = len(leftovers)
     before = microseconds(now - older_than)
+    with catalog.reading():
+        standing = _standing(catalog, _unneeded(catalog, before, VacuumReport()))
+    for file in standing:
+        sound.check(file)  # all bytes, and so before the lock: event files never change
     with catalog.reading() if dry_run else catalog.transaction():
-        gone = _unneeded(catalog, before, report)
+        due = _unneeded(catalog, before, report)
+        unproven = {file.path.parent for file in _standing(catalog, due) if not sound.was(file)}
+        gone = [file for file in due if file.path.parent not in unproven]
+        report.files_kept_for_repair = len(due) - len(gone)
         spans = _joined((file.added, file.removed) for file in gone)
         report.versions_closed = sum(catalog.n_versions(*span) for span in spans)
         if not dry_run:
@@ -96,16 +109,46 @@ def clear(catalog: Catalog, now: datetime, older_than: timedelta = GRACE, *, dry
                 catalog.close_versions(*span)
     # A kill from here on leaves files that no version reads: the next call finds them as this one did.
     if not dry_run:
-        for file in leftovers:
-            file.unlink(missing_ok=True)
-        _delete(catalog, [file.path for file in gone])
+        report.leftovers_deleted = _sweep(catalog, leftovers)
+        gone = _delete(catalog, gone)
+    report.files_deleted = len(gone)
+    report.bytes_deleted = sum(file.n_bytes for file in gone)
     return report
+
+
+class _Sound:
+    """Which files have all their bytes, read once a vacuum."""
+
+    def __init__(self) -> None:
+        self._checked: dict[LiveFile, bool] = {}
+
+    def check(self, file: LiveFile) -> bool:
+        if file not in self._checked:
+            try:
+                with file.path.open("rb") as content:
+                    self._checked[file] = hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+            except OSError:
+                self._checked[file] = False
+        return self._checked[file]
+
+    def was(self, file: LiveFile) -> bool:
+        """Whether it was found so; no file is that was not looked at."""
+        return self._checked.get(file, False)
+
+
+def _standing(catalog: Catalog, due: list[SupersededFile]) -> list[LiveFile]:
+    """The live compacted files of the partitions of these: what has their rows, if they were not pruned."""
+    folders = {file.path.parent for file in due}
+    if not folders:
+        return []
+    live = catalog.live_files(catalog.version())
+    return [file for file in live if file.is_compacted and file.path.parent in folders]
 
 
 def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[SupersededFile]:
     """The files that were superseded before this time and that no snapshot needs."""
     pins = catalog.pinned_versions(before)
-    gone = []
+    due = []
     for file in catalog.superseded():
         place = bisect_left(pins, file.added)
         if file.removed_at >= before:
@@ -113,10 +156,8 @@ def _unneeded(catalog: Catalog, before: int, report: VacuumReport) -> list[Super
         elif place < len(pins) and pins[place] < file.removed:
             report.files_pinned += 1
         else:
-            gone.append(file)
-            report.files_deleted += 1
-            report.bytes_deleted += file.n_bytes
-    return gone
+            due.append(file)
+    return due
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -130,19 +171,37 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _delete(catalog: Catalog, files: list[Path]) -> None:
-    if not files:
-        return
-    catalog.list_prunes()  # before a pruned file goes there is a word of it that does not need the catalog
-    for file in files:
-        file.unlink(missing_ok=True)
-    for folder in {file.parent for file in files}:
-        if folder.exists():
-            sync_folder(folder)
-    catalog.forget(files)
+def _delete(catalog: Catalog, files: list[SupersededFile]) -> list[SupersededFile]:
+    """Delete and forget these; returns those that were deleted, which are not live again."""
+    deleted: list[SupersededFile] = []
+    if files:
+        catalog.list_prunes()  # before a pruned file goes there is a word of it that does not need the catalog
+    # Under the lock, so that no repair makes a file live between the look and the deletion; a folder at a time, so that
+    # recorders do not wait for all of them. A kill inside leaves the rows of files that are gone, for the next call.
+    for folder, some in groupby(sorted(files, key=lambda file: file.path), lambda file: file.path.parent):
+        with catalog.transaction():
+            gone = catalog.still_superseded(list(some))
+            for file in gone:
+                file.path.unlink(missing_ok=True)
+            if folder.exists():
+                sync_folder(folder)
+            catalog.forget([file.path for file in gone])
+        deleted += gone
+    return deleted
 
 
-def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
+def _sweep(catalog: Catalog, leftovers: list[Path]) -> int:
+    """Delete these but for what the catalog knows by now, as after an exchange; returns how many."""
+    if not leftovers:
+        return 0
+    with catalog.transaction():
+        gone = [file for file in leftovers if not catalog.has_file(file)]
+        for file in gone:
+            file.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _leftovers(catalog: Catalog, before: datetime, sound: _Sound) -> Iterator[Path]:
     """What killed processes have left: unfinished files, and new files of compactions that were not exchanged.
 
     A file of a commit that no version knows is none: if the catalog is older than the files, it is needed to repair it.
@@ -156,15 +215,31 @@ def _leftovers(catalog: Catalog, before: datetime) -> Iterator[Path]:
             continue
         is_unfinished = file.name.startswith(".") and file.suffix == ".part"
         if is_unfinished or (
-            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_ours(catalog, file)
+            file.name.startswith("000000_v") and not catalog.has_file(file) and _is_spare(catalog, file, sound)
         ):
             yield file
 
 
-def _is_ours(catalog: Catalog, file: Path) -> bool:
-    """Whether a compaction that the catalog knows of wrote the file."""
-    try:
-        commit_id = (pq.read_metadata(file).metadata or {}).get(b"vectra.commit_id", b"").decode()
-    except (OSError, pa.ArrowException):
+def _is_spare(catalog: Catalog, file: Path, sound: _Sound) -> bool:
+    """Whether a compaction wrote the file, and all its rows are in others that the catalog knows, or were pruned.
+
+    An older catalog, put back from a copy, does not know a file that was exchanged later, and that may be the only one
+    that has its rows by now.
+    """
+    missing = _replaced_by(file)
+    if not missing:
         return False
-    return catalog.has_commit(commit_id)
+    for known in catalog.files_beside(file):
+        stands_for = {known.path} | (_replaced_by(known.path) if known.is_compacted else set())
+        if missing & stands_for and sound.check(known):
+            missing -= stands_for
+    return not missing or missing <= catalog.pruned_files()
+
+
+def _replaced_by(file: Path) -> set[Path]:
+    """The files that a compacted file was made of; none where it is not ours, or cannot be read."""
+    try:
+        said = pq.read_metadata(file).metadata or {}
+        return {file.with_name(name) for name in json.loads(said[b"vectra.replaces"])}
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
+        return set()
