@@ -408,3 +408,16 @@ def test_a_vacuum_may_be_at_work_meanwhile(grown: EventStorePaths, monkeypatch: 
 
     monkeypatch.setattr(verification, "examine", examine_late)
     assert problems(verify(grown)) == []
+
+
+def test_lines_of_rejects_that_are_not_counted_are_no_fault(tmp_path: Path) -> None:
+    """A kill while a file of refused lines is written anew leaves more of them; fewer are a loss, which is named."""
+    store = grow(tmp_path / "store")
+    (rejects,) = store.rejects_dir.glob("*.jsonl")
+    lines = rejects.read_bytes()
+    rejects.write_bytes(lines + lines)
+    assert verify(store, deep=True).is_sound
+
+    rejects.write_bytes(b"")
+
+    assert [problem.file for problem in verify(store, deep=True).problems] == [f"manifests/rejects/{rejects.name}"]
