@@ -98,17 +98,18 @@ class CatalogCopy:
 
     def prunes(self) -> Prunes:
         """What was pruned, whether or not its files are still there."""
-        if not self.ask("SELECT 1 FROM sqlite_master WHERE name = 'prunes'"):  # an older layout
-            return Prunes(set(), {}, {})
-        return prunes_of([json.loads(record) for (record,) in self.ask("SELECT record FROM prunes")])
+        return prunes_of([json.loads(record) for record in self._records_of_prunes()])
 
     def prunes_are_listed(self) -> bool:
         """Whether ``manifests/pruned.jsonl`` says the same; a prune that was cut off did not come to it."""
-        if not self.ask("SELECT 1 FROM sqlite_master WHERE name = 'prunes'"):  # an older layout
-            return True
-        wanted = "".join(f"{record}\n" for (record,) in self.ask("SELECT record FROM prunes ORDER BY version"))
+        wanted = "".join(f"{record}\n" for record in self._records_of_prunes())
         listed = self.paths.manifests_dir / PRUNED
         return not wanted or (listed.is_file() and listed.read_bytes() == wanted.encode())
+
+    def _records_of_prunes(self) -> list[str]:
+        if not self.ask("SELECT 1 FROM sqlite_master WHERE name = 'prunes'"):  # an older layout
+            return []
+        return [record for (record,) in self.ask("SELECT record FROM prunes ORDER BY version")]
 
 
 _OF_A_PRUNE = {"store_version", "commit_id", "files", "identities", "complete_games"}

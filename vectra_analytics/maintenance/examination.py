@@ -63,6 +63,7 @@ class Examination:
     bad: dict[str, str] = field(default_factory=dict)  # names of files that are missing or damaged, and why
     misindexed: set[str] = field(default_factory=set)  # names of sound files of which the catalog says something wrong
     rows: dict[str, Rows] = field(default_factory=dict)  # of sound files, where they were read
+    linked: list[str] = field(default_factory=list)  # folders of known files that are links to elsewhere
     strays: list[Stray] = field(default_factory=list)
     doubled: dict[str, str] = field(default_factory=dict)  # names of live files with rows that another one has, too
 
@@ -98,10 +99,11 @@ def examine(catalog: CatalogCopy, *, is_deep: bool, progress: Progress | None = 
     found.problems += _identity_problems(found, is_deep=is_deep)
     found.problems += _other_problems(catalog, is_deep=is_deep)
     names = [known.name for known in found.files]
-    for folder in linked_folders(catalog.paths, names):
+    found.linked = linked_folders(catalog.paths, names)
+    for folder in found.linked:
         what = "is a link to another folder, and queries read nothing outside the store"
         found.problems.append(Problem(f"events_parquet/{folder}", what, MOVE_BACK))
-    found.strays = strays_in(catalog.paths, names)
+    found.strays = strays_in(catalog.paths, [*names, *found.linked])
     return found
 
 

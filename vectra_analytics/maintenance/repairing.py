@@ -29,7 +29,7 @@ from vectra_analytics.maintenance.mending import (
     revivable,
     time_text,
 )
-from vectra_analytics.maintenance.strays import Stray, claimed, linked_folders
+from vectra_analytics.maintenance.strays import Stray, claimed
 from vectra_analytics.maintenance.taking_in import Choice, choose
 from vectra_analytics.maintenance.time_and_errors import explained
 from vectra_analytics.maintenance.vacuuming import GRACE
@@ -230,7 +230,7 @@ class _Work:
         """Look at everything, and change the catalog; inside a transaction."""
         found = examine(self._catalog, is_deep=True, progress=progress)
         self._check_read(found.bad)
-        for folder in linked_folders(self._paths, [known.name for known in found.files]):
+        for folder in found.linked:
             raise VectraError(
                 f"cannot repair {self._paths.data_dir}: events_parquet/{folder} is a link to another folder; "
                 f"{MOVE_BACK}; nothing was changed"

@@ -50,8 +50,8 @@ class Stray:
 
 
 def strays_in(paths: EventStorePaths, known: Iterable[str]) -> list[Stray]:
-    """All files below events_parquet but these; ours are read to the last byte of their bodies."""
-    names = {*known, *linked_folders(paths, known)}
+    """All files below events_parquet, and links to folders, but these; ours are read to the last byte of their body."""
+    names = set(known)
     return [_looked_at(paths, name) for name in sorted(_files_below(paths.events_parquet_dir)) if name not in names]
 
 

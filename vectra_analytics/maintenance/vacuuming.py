@@ -1,7 +1,6 @@
 """vacuum: superseded files that nobody may need any more are deleted, and the versions that read them closed."""
 
 import hashlib
-import json
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -11,12 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from vectra_analytics.catalog import Catalog
 from vectra_analytics.errors import VectraError
 from vectra_analytics.live_files import LiveFile, SupersededFile
+from vectra_analytics.maintenance.file_contents import Footer, NotOurs
 from vectra_analytics.maintenance.time_and_errors import explained, microseconds, time_of
 from vectra_analytics.paths import EventStorePaths
 from vectra_analytics.whole_files import sync_folder
@@ -239,7 +236,6 @@ def _is_spare(catalog: Catalog, file: Path, sound: _Sound) -> bool:
 def _replaced_by(file: Path) -> set[Path]:
     """The files that a compacted file was made of; none where it is not ours, or cannot be read."""
     try:
-        said = pq.read_metadata(file).metadata or {}
-        return {file.with_name(name) for name in json.loads(said[b"vectra.replaces"])}
-    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
+        return {file.with_name(name) for name in Footer.of(file).replaces}
+    except NotOurs:
         return set()
